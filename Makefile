@@ -1,0 +1,64 @@
+# Every target works from a clean clone with Go and a C compiler; see README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# NVML's bindings call functions its own headers mark as deprecated: noise that a reader cannot act on.
+export CGO_CFLAGS += -O2 -g -Wno-deprecated-declarations
+# The bindings find NVML's functions when they are first called; binding them at start would end the
+# program where no driver is installed.
+export CGO_LDFLAGS += -Wl,-z,lazy
+
+BIN := bin/bench
+OUT := results
+
+.PHONY: build
+build: ## build bin/bench
+	go build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/bench
+
+.PHONY: demo
+demo: build ## the whole job on the embedded simulator, ends with the report to open
+	$(BIN) run --base-url sim: --out $(OUT)
+
+.PHONY: test
+test: ## all tests that need nothing but Go (and cc, where there is one)
+	go test ./...
+
+.PHONY: race
+race: ## the same under the race detector
+	go test -race ./...
+
+.PHONY: cgo0
+cgo0: ## build and test without cgo: no NVML, nvidia-smi instead
+	CGO_ENABLED=0 go build -trimpath -o /dev/null ./cmd/bench
+	CGO_ENABLED=0 go test ./internal/gpu ./internal/cli
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l cmd internal); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: bench
+bench: ## cost of the measuring path and of the simulator
+	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing
+
+.PHONY: stamps
+stamps: ## errors of the stamps beside a bare C client's, printed
+	go test -count=1 -run Stamp -v ./internal/vllm
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
+
+.PHONY: e2e
+e2e: build ## T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)
+	./testdata/realvllm/e2e.sh $(BIN)
+
+.PHONY: clean
+clean: ## remove what was built and measured here
+	rm -rf bin $(OUT)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10

@@ -1,0 +1,107 @@
+package analysis
+
+import (
+	"fmt"
+
+	"bench/internal/record"
+)
+
+// kvFullUsage is the usage from which a KV cache with requests waiting counts as full. The last
+// per cent is blocks too few for the next request.
+const kvFullUsage = 0.99
+
+// minSamples is the number of /metrics samples a test needs before its highest running count is
+// taken for what the scheduler allowed, not for what a few scrapes happened to see.
+const minSamples = 4
+
+// causeOf names what limited a rung, only where its record proves it.
+func (l *ladder) causeOf(r rung) (record.Cause, []string) {
+	if cause, evidence := killedBy(r); cause != "" {
+		return cause, evidence
+	}
+	if evidence := kvFull(r); evidence != nil {
+		return record.CauseKVCache, evidence
+	}
+	if evidence := l.slotsFull(r); evidence != nil {
+		return record.CauseSchedulerSlots, evidence
+	}
+	return record.CauseUnknown, nil
+}
+
+// killedBy reads out-of-memory or engine death from the classes of failure.
+func killedBy(r rung) (record.Cause, []string) {
+	for _, kind := range []struct {
+		class record.ErrorClass
+		cause record.Cause
+	}{{record.ErrOutOfMemory, record.CauseOutOfMemory}, {record.ErrEngineDead, record.CauseEngineDeath}} {
+		for _, e := range r.rec.Results.Errors {
+			if e.Class != kind.class {
+				continue
+			}
+			evidence := fmt.Sprintf("%s: %s × %d of %d requests", r.rec.TestID, e.Class, e.Count, r.rec.Detail.Requests)
+			if e.Message != "" {
+				evidence += fmt.Sprintf(" (%q)", clip(e.Message, 100))
+			}
+			return kind.cause, []string{evidence}
+		}
+	}
+	return "", nil
+}
+
+// kvFull returns evidence that the KV cache was full during a rung, or nil.
+func kvFull(r rung) []string {
+	s := r.rec.Detail.ServerDelta
+	if s == nil {
+		return nil
+	}
+	var evidence []string
+	if s.Preemptions != nil && *s.Preemptions > 0 {
+		evidence = append(evidence, fmt.Sprintf("%s: preemptions %s", r.rec.TestID, count(*s.Preemptions)))
+	}
+	if s.MaxKVUsage != nil && *s.MaxKVUsage >= kvFullUsage && s.MaxWaiting != nil && *s.MaxWaiting > 0 {
+		evidence = append(evidence, fmt.Sprintf("%s: KV cache usage %s with up to %s requests waiting",
+			r.rec.TestID, percent(*s.MaxKVUsage), count(*s.MaxWaiting)))
+	}
+	return evidence
+}
+
+// slotsFull returns evidence that the scheduler ran no more requests at once than a fixed number
+// below the concurrency, with room left in the KV cache, or nil. Two rungs must show the same
+// number: one alone could be a server that had not yet taken all requests in when it was scraped.
+func (l *ladder) slotsFull(r rung) []string {
+	s := r.rec.Detail.ServerDelta
+	if s == nil || s.Samples < minSamples || s.MaxRunning == nil || s.MaxWaiting == nil ||
+		s.MaxKVUsage == nil || s.Preemptions == nil {
+		return nil
+	}
+	slots := *s.MaxRunning
+	if slots <= 0 || slots >= r.n || *s.MaxWaiting <= 0 || *s.MaxKVUsage >= kvFullUsage || *s.Preemptions > 0 {
+		return nil
+	}
+	for _, other := range l.rungs {
+		o := other.rec.Detail.ServerDelta
+		if other.n == r.n || other.n < slots || o == nil || o.MaxRunning == nil || *o.MaxRunning != slots {
+			continue
+		}
+		return []string{fmt.Sprintf("%s and %s: never more than %s requests running, up to %s waiting, KV cache usage at most %s",
+			other.rec.TestID, r.rec.TestID, count(slots), count(*s.MaxWaiting), percent(*s.MaxKVUsage))}
+	}
+	return nil
+}
+
+// queued says whether requests had to wait for a place at the server. Right after a burst some
+// wait for an instant in every server; where all of the rung's requests were seen running at once,
+// that is all it was.
+func (r rung) queued() bool {
+	s := r.rec.Detail.ServerDelta
+	if s == nil || s.MaxWaiting == nil || *s.MaxWaiting <= 0 {
+		return false
+	}
+	return s.MaxRunning == nil || *s.MaxRunning < r.n
+}
+
+// queueSeen says whether the server's own gauges could show queueing and preemption at all.
+func (r rung) queueSeen() bool {
+	s := r.rec.Detail.ServerDelta
+	return s != nil && s.MaxWaiting != nil && s.Preemptions != nil
+}

@@ -1,0 +1,251 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestComputedCountEqualsPublished holds the arithmetic behind every model's parameter count
+// against the published total of its checkpoint. FP8 checkpoints hold scales besides.
+func TestComputedCountEqualsPublished(t *testing.T) {
+	scales := map[string]int64{
+		"deepseek-ai/DeepSeek-V3":     41540496,
+		"deepseek-ai/DeepSeek-R1":     41540496,
+		"moonshotai/Kimi-K2-Instruct": 3416,
+	}
+	for _, id := range ModelIDs() {
+		m, err := FindModel(id)
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		if m.ID != id {
+			t.Errorf("%s: ID is %q", id, m.ID)
+		}
+		computed := m.Parameters.Total() + m.MTPParameterCount
+		if missing := m.ParameterCount - computed; missing != scales[id] {
+			t.Errorf("%s: computed %d, published %d: %d apart", id, computed, m.ParameterCount, missing)
+		}
+	}
+	if n := len(ModelIDs()); n != 51 {
+		t.Errorf("%d models, want 51", n)
+	}
+}
+
+// TestLayerSummary holds the layer rules against the summaries the data files carry and the
+// program does not read.
+func TestLayerSummary(t *testing.T) {
+	checked := 0
+	for _, id := range ModelIDs() {
+		data, err := modelFiles.ReadFile("data/models/" + strings.Replace(id, "/", "__", 1) + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Summary map[string]int `json:"layer_types_summary"`
+			Text    struct {
+				Summary map[string]int `json:"layer_types_summary"`
+			} `json:"text_config"`
+		}
+		if err := json.Unmarshal(data, &file); err != nil {
+			t.Fatal(err)
+		}
+		summary := file.Summary
+		if summary == nil {
+			summary = file.Text.Summary
+		}
+		m, err := FindModel(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for word, want := range summary {
+			checked++
+			if got := m.LayersOf(layerTypes[word]).Count; got != want {
+				t.Errorf("%s: %d layers of %s, want %d", id, got, word, want)
+			}
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d summaries checked", checked)
+	}
+}
+
+func TestGemma3TwelveB(t *testing.T) {
+	m, err := FindModel("Google/Gemma-3-12B-it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, sliding := m.LayersOf(FullAttention), m.LayersOf(SlidingAttention)
+	for _, c := range []struct {
+		what      string
+		got, want int64
+	}{
+		{"parameters", m.ParameterCount, 12187325040},
+		{"vision parameters", m.Parameters.Vision, 421290864},
+		{"full layers", int64(full.Count), 8},
+		{"sliding layers", int64(sliding.Count), 40},
+		{"window", int64(sliding.Window), 1024},
+		{"heads", int64(m.Heads), 16},
+		{"KV heads", int64(full.KVHeads), 8},
+		{"head_dim", int64(full.HeadDim), 256},
+		{"vocabulary", int64(m.Vocab), 262208},
+		{"context", int64(m.MaxPositionEmbeddings), 131072},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, c.got, c.want)
+		}
+	}
+}
+
+// TestPublishedConfigs reads files as the hub has them, which leave defaults out.
+func TestPublishedConfigs(t *testing.T) {
+	tests := []struct {
+		file       string
+		parameters int64
+		quant      *Quantization
+	}{
+		{"gemma-3-12b-it-published.json", 12187325040, nil},
+		{"gemma-3-4b-it-published.json", 4300079472, nil},
+		{"qwen2.5-0.5b-instruct-awq.json", 494032768, &Quantization{"awq", 4, 128}},
+	}
+	for _, tc := range tests {
+		f, err := os.Open("testdata/" + tc.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := ParseConfig(tc.file, f)
+		_ = f.Close()
+		if err != nil {
+			t.Errorf("%s: %v", tc.file, err)
+			continue
+		}
+		if m.ParameterCount != tc.parameters {
+			t.Errorf("%s: %d parameters, want %d", tc.file, m.ParameterCount, tc.parameters)
+		}
+		if (m.Quantization == nil) != (tc.quant == nil) || tc.quant != nil && *m.Quantization != *tc.quant {
+			t.Errorf("%s: quantisation %v, want %v", tc.file, m.Quantization, tc.quant)
+		}
+	}
+}
+
+const llama = `"model_type":"llama","architectures":["LlamaForCausalLM"],"hidden_size":64,"intermediate_size":128,
+	"num_attention_heads":4,"vocab_size":1000,"max_position_embeddings":2048,`
+
+func TestParseConfigErrors(t *testing.T) {
+	tests := []struct{ name, config, want string }{
+		{"empty", " \n", "the file is empty"},
+		{"page", "\n<!DOCTYPE html><html>", "HTML page"},
+		{"pointer", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
+		{"gguf", "GGUF\x03\x00", "GGUF file"},
+		{"leading comment", "// a config\n{}", "comments"},
+		{"comment", "{\n\"model_type\": \"llama\", // a comment\n\"x\": 1}", "line 2 has a comment"},
+		{"list", "[1]", "not a JSON object"},
+		{"cut", `{"model_type": "llama"`, "line 1 is not JSON"},
+		{"wrong kind", `{"model_type": "llama", "hidden_size": "big"}`, "field hidden_size holds a string"},
+		{"no type", `{"hidden_size": 64}`, "model_type is missing"},
+		{"unknown", `{"model_type": "whatnot", "architectures": ["WhatnotForCausalLM"]}`, `model_type "whatnot" (WhatnotForCausalLM) is not known`},
+		{"encoder", `{"model_type": "bert", "architectures": ["BertModel"]}`, "BertModel is an encoder"},
+		{"encoder-decoder", `{"model_type": "t5", "is_encoder_decoder": true}`, "encoder-decoder"},
+		{"one missing", `{` + llama + `"x":1}`, "num_hidden_layers is missing"},
+		{"more missing", `{"model_type":"llama"}`, "num_hidden_layers, hidden_size, num_attention_heads, vocab_size, max_position_embeddings, intermediate_size"},
+		{"zero", `{` + llama + `"num_hidden_layers":0}`, "num_hidden_layers is 0"},
+		{"huge", `{` + llama + `"num_hidden_layers":1000000}`, "which no model has"},
+		{"negative", `{` + llama + `"num_hidden_layers":2,"num_key_value_heads":-1}`, "num_key_value_heads is -1"},
+		{"layer_types", `{` + llama + `"num_hidden_layers":2,"layer_types":["full_attention"]}`, "1 entries for 2 layers"},
+		{"layer kind", `{` + llama + `"num_hidden_layers":1,"layer_types":["mystery"]}`, `"mystery", which is not known`},
+		{"linear llama", `{` + llama + `"num_hidden_layers":1,"layer_types":["linear_attention"]}`, "llama models do not have"},
+		{"no attention", `{` + llama + `"num_hidden_layers":1,"layer_types":["mlp"]}`, "no layer has attention"},
+		{"count", `{` + llama + `"num_hidden_layers":1,"parameter_count":5}`, "less than the embeddings alone"},
+		{"vision", `{` + llama + `"num_hidden_layers":1,"vision_config":{"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"patch_size":2}}`, "vision tower"},
+		{"experts", `{"model_type":"mixtral","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":100,"max_position_embeddings":512,"num_experts_per_tok":9}`, "more than the 8 experts"},
+		{"large", "{" + strings.Repeat(" ", maxConfigBytes), "larger than"},
+	}
+	for _, tc := range tests {
+		_, err := ParseConfig(tc.name+".json", strings.NewReader(tc.config))
+		switch {
+		case err == nil:
+			t.Errorf("%s: no error, want one with %q", tc.name, tc.want)
+		case !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.name+".json"):
+			t.Errorf("%s: error %q, want one with the file's name and %q", tc.name, err, tc.want)
+		case strings.Contains(err.Error(), "\n"):
+			t.Errorf("%s: error %q has more than one line", tc.name, err)
+		}
+	}
+}
+
+func TestWindows(t *testing.T) {
+	tests := []struct {
+		name, config string
+		kind         LayerKind
+	}{
+		{"mistral 7B v0.1", `{"model_type":"mistral","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":100,"max_position_embeddings":32768,"sliding_window":4096}`, SlidingAttention},
+		{"window as long as the context", `{"model_type":"mistral","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":100,"max_position_embeddings":4096,"sliding_window":4096}`, FullAttention},
+		{"window switched off", `{"model_type":"qwen2","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":100,"max_position_embeddings":32768,"sliding_window":4096,"use_sliding_window":false}`, FullAttention},
+		{"null window", `{"model_type":"mistral","hidden_size":64,"intermediate_size":128,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":100,"max_position_embeddings":32768,"sliding_window":null,"layer_types":["sliding_attention","sliding_attention"]}`, FullAttention},
+	}
+	for _, tc := range tests {
+		m, err := ParseConfig(tc.name, strings.NewReader(tc.config))
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		} else if m.LayersOf(tc.kind).Count != 2 {
+			t.Errorf("%s: layers %v, want both %s", tc.name, m.Layers, tc.kind)
+		}
+	}
+}
+
+func TestQuantizationConfig(t *testing.T) {
+	tests := []struct {
+		config string
+		want   Quantization
+	}{
+		{`{"quant_method":"gptq","bits":4,"group_size":32}`, Quantization{"gptq", 4, 32}},
+		{`{"quant_method":"gptq","bits":8,"group_size":-1}`, Quantization{"gptq", 8, 0}},
+		{`{"quant_method":"bitsandbytes","load_in_4bit":true}`, Quantization{"bitsandbytes", 4, 0}},
+		{`{"quant_method":"fp8","weight_block_size":[128,128]}`, Quantization{"fp8", 8, 0}},
+		{`{"quant_method":"modelopt","quant_algo":"NVFP4"}`, Quantization{"nvfp4", 4, 0}},
+		{`{"quant_method":"compressed-tensors","format":"pack-quantized","config_groups":{"group_0":{"weights":{"num_bits":4,"type":"int","group_size":128}}}}`, Quantization{"compressed-tensors", 4, 128}},
+		{`{"quant_method":"compressed-tensors","config_groups":{"group_0":{"weights":{"num_bits":8,"type":"float","group_size":null}}}}`, Quantization{"fp8", 8, 0}},
+	}
+	for _, tc := range tests {
+		m, err := ParseConfig("q", strings.NewReader(`{`+llama+`"num_hidden_layers":1,"quantization_config":`+tc.config+`}`))
+		if err != nil {
+			t.Errorf("%s: %v", tc.config, err)
+		} else if m.Quantization == nil || *m.Quantization != tc.want {
+			t.Errorf("%s: %v, want %v", tc.config, m.Quantization, tc.want)
+		}
+	}
+}
+
+// FuzzParseConfig looks for panics, overflow and layers that get lost.
+func FuzzParseConfig(f *testing.F) {
+	for _, id := range []string{"google__gemma-3-12b-it", "deepseek-ai__DeepSeek-V3.2", "nvidia__NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+		"Qwen__Qwen3.6-35B-A3B", "meta-llama__Llama-4-Scout-17B-16E-Instruct", "google__gemma-4-26B-A4B-it", "openai__gpt-oss-20b"} {
+		data, err := modelFiles.ReadFile("data/models/" + id + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{` + llama + `"num_hidden_layers":2,"layer_types":["full_attention","mlp"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ParseConfig("fuzz", bytes.NewReader(data))
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		p := m.Parameters
+		for _, n := range []int64{p.Embedding, p.Head, p.Layers, p.RoutedExperts, p.Vision} {
+			if n < 0 || n > 1<<61 {
+				t.Errorf("parameters %+v", p)
+			}
+		}
+		if m.LoadedParameters() <= 0 || m.NumLayers() < 1 {
+			t.Errorf("%d parameters loaded, %d layers", m.LoadedParameters(), m.NumLayers())
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"bench/internal/analysis"
+	"bench/internal/record"
+	"bench/internal/report"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) analyzeCommand() *cobra.Command {
+	var o outFlags
+	c := &cobra.Command{
+		Use:   "analyze",
+		Short: "Find the limits and their causes, draw charts, write the report (plan, phase 4)",
+		Long: `analyze works from the files of a result folder alone and can be run again and again.
+It writes analysis.json, charts/ and the report as Markdown and as one HTML file.`,
+		Example: `  bench analyze
+  bench analyze --out results --lang ko`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.analyze(&o) },
+	}
+	o.register(c.Flags())
+	o.registerReport(c.Flags())
+	return c
+}
+
+func (a *app) analyze(o *outFlags) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if _, err := record.OpenFolder(o.dir); err != nil { // looking must not make a folder
+		return err
+	}
+	folder, err := record.LockFolder(o.dir)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return a.writeReport(folder, o)
+}
+
+// writeReport analyses what the folder holds, writes analysis.json, charts and report, and shows them.
+func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
+	in, err := readInput(folder)
+	if err != nil {
+		return err
+	}
+	if err := folder.WriteJSON(record.AnalysisFile, in.Analysis); err != nil {
+		return err
+	}
+	langs := []string{"en"}
+	if o.lang == "ko" {
+		langs = append(langs, "ko")
+	}
+	page := ""
+	for _, lang := range langs {
+		files, err := report.WriteAll(folder.WriteFile, in, lang)
+		if err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+		page = files[len(files)-1] // the one to open is written last
+	}
+	if o.json {
+		return a.printJSON(in.Analysis)
+	}
+	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "\nReport: %s\n", folder.Path(page))
+	return nil
+}
+
+// readInput gathers a folder's documents and judges its records.
+func readInput(folder *record.Folder) (report.Input, error) {
+	run, ok, err := folder.ReadRun()
+	if err != nil {
+		return report.Input{}, err
+	}
+	if !ok {
+		return report.Input{}, fmt.Errorf("%s holds no run: measure one with `bench run --out %s`", folder.Dir(), folder.Dir())
+	}
+	in := report.Input{Run: run, Samples: folder}
+	var errs [4]error
+	in.Verify, errs[0] = folder.ReadVerify()
+	in.Baselines, errs[1] = folder.ReadRecords(record.BaselineFile)
+	in.Tests, errs[2] = folder.ReadRecords(record.ConcurrentFile)
+	in.Sizing, errs[3] = folder.ReadSizing()
+	if err := errors.Join(errs[:]...); err != nil {
+		return in, err
+	}
+	judged, err := analysis.Analyze(analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing})
+	if err != nil {
+		return in, fmt.Errorf("%s: %w", folder.Dir(), err)
+	}
+	in.Analysis = &judged
+	return in, nil
+}
+
+// tableWidth is what every table of the program fits in.
+const tableWidth = 100

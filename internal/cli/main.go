@@ -1,0 +1,178 @@
+// Package cli owns the commands: it reads flags, joins the runner with a server and a GPU source, and
+// turns outcomes into text and exit codes. It measures, judges and draws nothing itself.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"bench/internal/runner"
+	"bench/internal/term"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitDone        = 0   // also when a limit was found: that is a result
+	exitFailure     = 1   // it could not be done
+	exitUsage       = 2   // it was asked for wrongly
+	exitNegative    = 3   // the answer is no: claimed set-up impossible, demand fits nowhere
+	exitInterrupted = 130 // stopped by the user
+)
+
+// Streams are the program's three streams.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// usageError is an error of the person who typed the command.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errNegative ends a command whose answer is no; the answer itself is on stdout.
+var errNegative = errors.New("negative verdict")
+
+// app is one call of the program.
+type app struct {
+	Streams
+	env     func(string) string
+	started time.Time // wall time; taken here because virtual time begins elsewhere
+	args    []string
+	screen  term.Screen // of stderr
+	control runner.Control
+	running atomic.Bool // the runner listens to control: an interrupt drains it first
+}
+
+// Main runs one command and returns its exit code. Signals beyond the second end the process at once.
+func Main(args []string, s Streams, env func(string) string, signals <-chan os.Signal) int {
+	a := &app{Streams: s, env: env, started: time.Now(), args: args, screen: term.NewScreen(s.Err, env("NO_COLOR"))}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go a.handle(ctx, signals, cancel) // ends with ctx
+
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), runner.ErrInterrupted) {
+		err = runner.ErrInterrupted
+	}
+	return a.exit(err)
+}
+
+// handle turns signals into wishes: the first drains a running test or cancels anything else, the
+// second cancels, the third ends the process.
+func (a *app) handle(ctx context.Context, signals <-chan os.Signal, cancel context.CancelCauseFunc) {
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			if n < 3 && errors.Is(context.Cause(ctx), runner.ErrInterrupted) {
+				ctx = context.Background() // wait for the signal that ends it all
+				continue
+			}
+			return
+		case <-signals:
+		}
+		a.control.Interrupt()
+		switch {
+		case n >= 3:
+			os.Exit(exitInterrupted)
+		case n == 1 && a.running.Load():
+			fmt.Fprintln(a.Err, "\ninterrupted: waiting for the requests in flight; once more stops at once")
+		default:
+			cancel(runner.ErrInterrupted)
+		}
+	}
+}
+
+// exit prints an error once and maps it to the exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if errors.Is(err, errNegative) {
+		return exitNegative
+	}
+	if errors.Is(err, runner.ErrInterrupted) {
+		fmt.Fprintln(a.Err, "bench: interrupted; what had ended is on disk, go on with --resume")
+		return exitInterrupted
+	}
+	fmt.Fprintf(a.Err, "bench: %s\n", oneLine(err))
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// oneLine keeps an error on one line whatever is in it.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bench",
+		Short: "How many requests at once can this GPU take, what stops it, and which GPUs carry more",
+		Long: `bench measures a vLLM server: how many requests at once it can take, what stops
+it, and which GPUs a demand needs. It works without internet, Python or a GPU.
+
+  bench run                                measure the server on port 8000, one report
+  bench run --base-url sim:                the same on the embedded simulator, in seconds
+  bench size --model google/gemma-3-12b-it which GPUs for 50 requests at once`,
+		Example:       "  bench run --base-url http://localhost:8000 --out results",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w; see `%s --help`", err, c.CommandPath())
+	})
+	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
+		a.runCommand(), a.simulateCommand())
+	for _, c := range root.Commands() {
+		args := c.Args
+		c.Args = func(c *cobra.Command, given []string) error {
+			if err := args(c, given); err != nil {
+				return usagef("%w; see `%s --help`", err, c.CommandPath())
+			}
+			return nil
+		}
+		c.PreRunE = a.fromEnvironment
+	}
+	return root
+}
+
+// version is what the binary was built from, as far as the build says.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && (v == "" || v == "(devel)") {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	if v == "" || v == "(devel)" {
+		return "devel"
+	}
+	return v
+}
+
+// status prints a line about what is being done; it goes to stderr so that data stays clean.
+func (a *app) status(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }

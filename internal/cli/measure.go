@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"bench/internal/record"
+	"bench/internal/runner"
+	"bench/internal/term"
+)
+
+// measurement is a folder, open for writing, and what is measured into it.
+type measurement struct {
+	server   *serverFlags
+	out      *outFlags
+	load     *loadFlags
+	folder   *record.Folder
+	run      record.Run
+	existing bool // the folder held a run before
+}
+
+// openMeasurement locks the result folder and reads what is there already.
+func openMeasurement(s *serverFlags, o *outFlags, l *loadFlags) (*measurement, error) {
+	folder, err := record.LockFolder(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &measurement{server: s, out: o, load: l, folder: folder}
+	m.run, m.existing, err = folder.ReadRun()
+	if err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// clockOffset is what the folder's clock shows now: a folder has one axis of time, also over several
+// commands. Simulated time outruns the wall, so there the last stamp counts.
+func (m *measurement) clockOffset(now time.Time) (time.Duration, error) {
+	if !m.existing {
+		return 0, nil
+	}
+	offset := now.Sub(m.run.CreatedAt)
+	if m.run.Simulated {
+		last, err := m.folder.LastStamp()
+		if err != nil {
+			return 0, err
+		}
+		offset = max(offset, time.Duration(last))
+	}
+	return max(offset, 0), nil
+}
+
+// begin writes run.json, or refuses a folder of another identity.
+func (a *app) begin(m *measurement, s *server) error {
+	settings := m.load.settings(m.server, m.out)
+	id := identity(s)
+	if m.existing {
+		if diff := m.run.Identity.Differences(id); len(diff) > 0 {
+			return fmt.Errorf("%s holds another environment's results: %s; name another folder with --out", m.folder.Dir(), strings.Join(diff, ", "))
+		}
+		diff := m.run.Settings.Differences(settings)
+		if m.out.resume && len(diff) > 0 {
+			return fmt.Errorf("cannot resume %s with other settings: %s; use the same, or another folder with --out", m.folder.Dir(), strings.Join(diff, ", "))
+		}
+		if m.run.Settings.Endpoint != settings.Endpoint || m.run.Settings.Temperature != settings.Temperature {
+			return fmt.Errorf("%s was measured with other requests: %s; use the same, or another folder with --out", m.folder.Dir(), strings.Join(diff, ", "))
+		}
+	} else {
+		m.run = record.Run{Schema: record.SchemaRun, CreatedAt: a.started}
+	}
+	m.run.ToolVersion, m.run.Identity, m.run.Server, m.run.Settings, m.run.GPUs = version(), id, s.info, settings, s.gpuInfo
+	m.run.Host = record.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Kernel: kernel()}
+	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
+	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
+	return m.folder.WriteJSON(record.RunFile, m.run)
+}
+
+// identity is what two tests must share to stand in one folder.
+func identity(s *server) record.Identity {
+	id := record.Identity{ModelRoot: s.info.ModelRoot, EngineVersion: s.info.EngineVersion, MaxModelLen: s.info.MaxModelLen,
+		KVCacheDType: s.info.CacheConfig["cache_dtype"], GPUUUIDs: []string{}, ToolMajor: record.ToolMajor}
+	for _, g := range s.gpuInfo {
+		id.GPUUUIDs = append(id.GPUUUIDs, g.UUID)
+	}
+	return id
+}
+
+// kernel is the running kernel's release where the system tells.
+func kernel() string {
+	data, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// measure announces the tests and runs them.
+func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test) error {
+	if err := runner.CheckContext(tests, s.info.MaxModelLen); err != nil {
+		return err
+	}
+	a.announce(m, s, tests)
+	progress := term.NewProgress(a.screen, term.IsTerminal(a.In))
+	defer progress.Done()
+	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
+	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
+	if err != nil {
+		return err
+	}
+	progress.Status("asking whether answers have the length asked for")
+	enforced, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
+	if err != nil {
+		return fmt.Errorf("asking for an answer of a given length: %w", err)
+	}
+	if !enforced {
+		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
+	}
+	a.running.Store(true)
+	defer a.running.Store(false)
+	a.listenForEnter()
+	return runner.Run(ctx, runner.Options{
+		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
+		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
+		Settings: m.run.Settings, Simulated: m.run.Simulated, Resume: m.out.resume, LengthsEnforced: enforced,
+		Control: &a.control, Observe: progress.Observe,
+	}, tests)
+}
+
+// listenForEnter lets a person at a terminal skip the cooldown. The goroutine waits for the terminal
+// until the process ends; nothing can wake it before.
+func (a *app) listenForEnter() {
+	if !term.IsTerminal(a.In) {
+		return
+	}
+	go func() {
+		for in := bufio.NewScanner(a.In); in.Scan(); {
+			a.control.SkipCooldown()
+		}
+	}()
+}
+
+// announce says what will be done and how long it takes at least.
+func (a *app) announce(m *measurement, s *server, tests []record.Test) {
+	requests := 0
+	for _, t := range tests {
+		requests += t.Runs*t.Requests + m.load.warmup
+	}
+	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
+	a.status("%s", describeServer(s))
+	line := fmt.Sprintf("%s: %d requests, warm-up included", plural(len(tests), "test"), requests)
+	switch {
+	case s.simulation != nil && s.simulation.VirtualTime:
+		line += ", on virtual time"
+	case cooldown > 0:
+		line += fmt.Sprintf(", and %v of cooldown", cooldown)
+	}
+	a.status("%s; results in %s", line, m.folder.Dir())
+	if s.gpuNote != "" {
+		a.status("note: %s", s.gpuNote)
+	}
+	if !s.info.HasMetrics {
+		a.status("note: the server has no /metrics: its side of the story will be absent")
+	}
+	if !s.info.HasTokenize {
+		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")
+	}
+}
+
+// describeServer is one line about what is measured.
+func describeServer(s *server) string {
+	line := s.info.ServedModel
+	if s.info.ModelRoot != "" && s.info.ModelRoot != s.info.ServedModel {
+		line += " (" + s.info.ModelRoot + ")"
+	}
+	line += " at " + s.info.BaseURL
+	if v := s.info.EngineVersion; v != "" {
+		line += ", vLLM " + v
+	}
+	if n := s.info.MaxModelLen; n > 0 {
+		line += fmt.Sprintf(", context %d", n)
+	}
+	if s.simulation != nil {
+		line += ": SIMULATED, nothing is measured on a GPU"
+	}
+	return line
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"bench/internal/record"
+	"bench/internal/runner"
+	"bench/internal/sizing"
+
+	"github.com/spf13/cobra"
+)
+
+// runFlags are the flags of bench run.
+type runFlags struct {
+	server serverFlags
+	out    outFlags
+	load   loadFlags
+	engine engineFlags
+	demand demandFlags
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "The whole job: verify, baseline, stress, analyze, size, one report",
+		Long: `run does the plan from its first phase to its last: verify, baseline, the matrix T1–T9,
+analysis, and sizing of the unquantised model for the demand named by --size-for and
+--context. Everything goes into one folder with one report; --resume goes on after an
+interruption.`,
+		Example: `  bench run
+  bench run --base-url sim: --out demo
+  bench run --wait 10m --lang ko --size-for 50 --context 4096
+  bench run --resume`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			plan, err := stressPlan(c, &f.load)
+			if err != nil {
+				return err
+			}
+			return a.runAll(c.Context(), &f, plan)
+		},
+	}
+	fs := c.Flags()
+	f.server.register(fs)
+	f.out.registerRecording(fs)
+	f.out.registerReport(fs)
+	f.load.registerProcedure(fs, 3)
+	registerStress(c, &f.load)
+	fs.StringVar(&f.engine.model, "model", "", "model to size for (default: the unquantised model that is served)")
+	fs.StringVar(&f.engine.config, "model-config", "", "config.json of the model to size for")
+	fs.StringSliceVar(&f.engine.gpus, "gpu", nil, "GPU to size for, may be given several times (default all)")
+	fs.IntVar(&f.demand.concurrent, "size-for", 50, "requests in flight to size for")
+	fs.IntVar(&f.demand.context, "context", 4096, "tokens a request may hold, to size for")
+	f.load.input, f.load.output = 100, 100
+	return c
+}
+
+func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error {
+	if err := errors.Join(f.load.check(), f.out.check()); err != nil {
+		return err
+	}
+	model, named, err := f.engine.findModel()
+	if err != nil {
+		return err
+	}
+	m, err := openMeasurement(&f.server, &f.out, &f.load)
+	if err != nil {
+		return err
+	}
+	defer m.folder.Close()
+	measured := a.withMeasurement(ctx, m, func(ctx context.Context, s *server) error {
+		if err := a.verifyRun(ctx, m, s); err != nil {
+			return err
+		}
+		tests, err := m.plan(func(have []record.Record) ([]record.Test, error) { return wholePlan(plan, have, f.load.runs), nil })
+		if err != nil {
+			return err
+		}
+		return a.measure(ctx, m, s, tests)
+	})
+	have, err := m.records()
+	if err != nil || len(have) == 0 {
+		return errors.Join(measured, err) // nothing to report on
+	}
+	if !named {
+		model, named = modelOf(m.run.Server)
+	}
+	if !named {
+		a.status("note: no sizing, the catalogue does not have the served model: name one with --model or --model-config")
+	} else {
+		doc, err := f.engine.size(model, f.demand.demand())
+		if err != nil {
+			return errors.Join(measured, usageError{err})
+		}
+		if err := m.folder.WriteJSON(record.SizingFile, doc); err != nil {
+			return errors.Join(measured, err)
+		}
+	}
+	return errors.Join(measured, a.writeReport(m.folder, &f.out))
+}
+
+// wholePlan is phase 2 and phase 3: the baseline of ten, then the matrix.
+func wholePlan(matrix []record.Test, have []record.Record, runs int) []record.Test {
+	const baselineRuns = 10
+	shape := runner.ShapeOf(matrix[0])
+	tests := []record.Test{runner.Baseline(shape, baselineRuns)}
+	for _, t := range runner.WithBaselines(matrix, have, runs) {
+		if t.ID != tests[0].ID {
+			tests = append(tests, t)
+		}
+	}
+	return tests
+}
+
+// verifyRun is phase 1 inside a run: what is loaded, with nothing claimed.
+func (a *app) verifyRun(ctx context.Context, m *measurement, s *server) error {
+	if m.out.resume {
+		if doc, err := m.folder.ReadVerify(); doc != nil || err != nil {
+			return err
+		}
+	}
+	ev, err := a.evidence(ctx, s)
+	if err != nil {
+		return err
+	}
+	doc := sizing.Verify(nil, ev)
+	doc.CreatedAt, doc.BaseURL = a.started, m.server.baseURL
+	return m.folder.WriteJSON(record.VerifyFile, doc)
+}

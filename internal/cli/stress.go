@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"bench/internal/record"
+	"bench/internal/report"
+	"bench/internal/runner"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) baselineCommand() *cobra.Command {
+	var s serverFlags
+	var o outFlags
+	var l loadFlags
+	c := &cobra.Command{
+		Use:   "baseline",
+		Short: "Measure one request at a time (plan, phase 2)",
+		Long: `baseline sends requests one at a time: 10 of 100 prompt tokens and 100 answer
+tokens at temperature 0.7, after 3 warm-up requests. Everything else is judged
+against it. It writes baseline_results.json.`,
+		Example: `  bench baseline --base-url http://localhost:8000
+  bench baseline --base-url sim: --input-tokens 500 --output-tokens 200`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
+			return a.measureCommand(c.Context(), &s, &o, &l, func([]record.Record) ([]record.Test, error) { return tests, nil })
+		},
+	}
+	s.register(c.Flags())
+	o.registerRecording(c.Flags())
+	l.registerShape(c.Flags(), 10)
+	return c
+}
+
+func (a *app) stressCommand() *cobra.Command {
+	var s serverFlags
+	var o outFlags
+	var l loadFlags
+	c := &cobra.Command{
+		Use:   "stress",
+		Short: "Run the concurrency matrix T1–T9 (plan, phase 3), or one test of it",
+		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
+16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
+Enter. A single-request test of a shape is measured first where there is none.
+It writes concurrent_results.json, a record as each test ends.`,
+		Example: `  bench stress --base-url http://localhost:8000
+  bench stress --concurrent 8                # test T4 alone
+  bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
+  bench stress --matrix mine.yaml --resume`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			plan, err := stressPlan(c, &l)
+			if err != nil {
+				return err
+			}
+			return a.measureCommand(c.Context(), &s, &o, &l, func(have []record.Record) ([]record.Test, error) {
+				return runner.WithBaselines(plan, have, l.runs), nil
+			})
+		},
+	}
+	s.register(c.Flags())
+	o.registerRecording(c.Flags())
+	l.registerShape(c.Flags(), 3)
+	registerStress(c, &l)
+	return c
+}
+
+func registerStress(c *cobra.Command, l *loadFlags) {
+	c.Flags().IntVar(&l.concurrent, "concurrent", 0, "run one test of so many requests at once instead of the matrix")
+	c.Flags().IntVar(&l.requests, "requests", 0, "requests of each repeat, kept in flight (default: one burst of --concurrent)")
+	c.Flags().StringVar(&l.matrix, "matrix", "", "YAML or JSON file with tests of one's own")
+}
+
+// stressPlan is the matrix asked for, without the baselines it may need.
+func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
+	if l.runs < 1 {
+		return nil, usagef("--runs %d: want 1 or more", l.runs)
+	}
+	one := c.Flags().Changed("concurrent")
+	if one && l.matrix != "" {
+		return nil, usagef("--concurrent and --matrix exclude each other")
+	}
+	for _, name := range []string{"requests", "input-tokens", "output-tokens"} {
+		if f := c.Flags().Lookup(name); f != nil && f.Changed && !one {
+			return nil, usagef("--%s needs --concurrent: the matrix names its own; write another with --matrix", name)
+		}
+	}
+	if l.matrix != "" {
+		file, err := os.Open(l.matrix)
+		if err != nil {
+			return nil, usagef("--matrix: %w", err)
+		}
+		defer file.Close()
+		tests, err := runner.ParseMatrix(l.matrix, file, l.runs)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return tests, nil
+	}
+	if !one {
+		return runner.Matrix(l.runs), nil
+	}
+	if l.requests != 0 && l.requests < l.concurrent {
+		return nil, usagef("--requests %d is less than --concurrent %d: so many would never be in flight", l.requests, l.concurrent)
+	}
+	t := runner.Single(l.concurrent, runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs, l.requests)
+	if err := runner.CheckTest(t); err != nil {
+		return nil, usagef("--concurrent: %w", err)
+	}
+	return []record.Test{t}, nil
+}
+
+// planner makes the plan from what the folder already has.
+type planner func(have []record.Record) ([]record.Test, error)
+
+// measureCommand is what baseline and stress have in common.
+func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l *loadFlags, plan planner) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	m, err := openMeasurement(s, o, l)
+	if err != nil {
+		return err
+	}
+	defer m.folder.Close()
+	var tests []record.Test
+	err = a.withMeasurement(ctx, m, func(ctx context.Context, srv *server) error {
+		if tests, err = m.plan(plan); err != nil {
+			return err
+		}
+		return a.measure(ctx, m, srv, tests)
+	})
+	if shown := a.showRecords(m, tests); shown != nil {
+		return errors.Join(err, shown)
+	}
+	return err
+}
+
+// withMeasurement reaches the server and claims the folder for it.
+func (a *app) withMeasurement(ctx context.Context, m *measurement, f func(context.Context, *server) error) error {
+	offset, err := m.clockOffset(a.started)
+	if err != nil {
+		return err
+	}
+	c := connection{flags: m.server, telemetry: m.load.telemetry, gpuIndex: m.load.gpuIndex, offset: offset}
+	return a.withServer(ctx, c, func(ctx context.Context, srv *server) error {
+		if err := a.begin(m, srv); err != nil {
+			return err
+		}
+		return f(ctx, srv)
+	})
+}
+
+// plan makes the tests of this command and checks each.
+func (m *measurement) plan(plan planner) ([]record.Test, error) {
+	have, err := m.records()
+	if err != nil {
+		return nil, err
+	}
+	tests, err := plan(have)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tests {
+		if err := runner.CheckTest(t); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	return tests, nil
+}
+
+// records are all records of the folder.
+func (m *measurement) records() ([]record.Record, error) {
+	baselines, err := m.folder.ReadRecords(record.BaselineFile)
+	if err != nil {
+		return nil, err
+	}
+	tests, err := m.folder.ReadRecords(record.ConcurrentFile)
+	return append(baselines, tests...), err
+}
+
+// showRecords prints the records of the tests asked for, as far as there are any.
+func (a *app) showRecords(m *measurement, tests []record.Test) error {
+	have, err := m.records()
+	if err != nil {
+		return err
+	}
+	have = slices.DeleteFunc(have, func(r record.Record) bool {
+		return !slices.ContainsFunc(tests, func(t record.Test) bool { return t.ID == r.TestID })
+	})
+	if len(have) == 0 {
+		return nil
+	}
+	if m.out.json {
+		return a.printJSON(have)
+	}
+	var in report.Input
+	in.Run = m.run
+	for _, r := range have {
+		if r.Detail.Kind == record.KindBaseline {
+			in.Baselines = append(in.Baselines, r)
+		} else {
+			in.Tests = append(in.Tests, r)
+		}
+	}
+	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "\nRecords: %s. Next: bench analyze --out %s\n", m.folder.Dir(), m.folder.Dir())
+	return nil
+}
+
+func (a *app) printJSON(doc any) error {
+	enc := json.NewEncoder(a.Out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(doc)
+}

@@ -1,0 +1,191 @@
+// Package load owns what is sent and when: prompts of an exact token count, and the executors that
+// hold requests in flight. All request concurrency of a test lives here. It knows nothing of HTTP,
+// of files, of results, and it never judges.
+package load
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+)
+
+// Counter tells how many prompt tokens the server would see for prompt, chat template included.
+type Counter interface {
+	CountTokens(ctx context.Context, prompt string) (int, error)
+}
+
+// Options of [NewPrompts].
+type Options struct {
+	// CostlyCounts says that each count costs a request to the engine (usage probing). Then a length
+	// is settled once and prompts of that length are not counted one by one; each answer's usage is
+	// the proof. Otherwise every prompt is counted before it is returned.
+	CostlyCounts bool
+	// Nonce goes into every salt, so that a server still holding the cache of an earlier run with the
+	// same seed cannot answer from it. Prompts do not depend on it.
+	Nonce string
+}
+
+// Key names one request's prompt. Two different keys never share a prompt.
+type Key struct {
+	Test    string
+	Run     int
+	Index   int
+	Attempt int
+	Warmup  bool
+}
+
+// Bounds on the counts asked of the server for one prompt, or for one length where counts are costly.
+const (
+	maxCountsPerPrompt = 32
+	countsPerDraw      = 6 // after so many the words are drawn anew
+	maxCountsPerLength = 12
+)
+
+// Prompts makes prompts of exact length. It may be used by several goroutines.
+type Prompts struct {
+	counter Counter
+	seed    int64
+	opts    Options
+	vocab   vocabulary
+
+	mu      sync.Mutex
+	settled map[int]int // tokens asked → word budget that gives them; only with CostlyCounts
+}
+
+// NewPrompts learns from counter which words have a known cost in tokens, with a bounded number of
+// counts (about five where common words are single tokens).
+func NewPrompts(ctx context.Context, counter Counter, seed int64, opts Options) (*Prompts, error) {
+	limit := maxCheapCalibration
+	if opts.CostlyCounts {
+		limit = maxCostlyCalibration
+	}
+	vocab, err := learn(ctx, counter, limit)
+	if err != nil {
+		return nil, fmt.Errorf("learn the server's token costs: %w", err)
+	}
+	return &Prompts{counter: counter, seed: seed, opts: opts, vocab: vocab, settled: map[int]int{}}, nil
+}
+
+// Make is a text of exactly tokens prompt tokens, template included. It depends on nothing but the
+// seed, the key and the server's tokenizer. Its words are drawn from the key's own random stream, so
+// prompts differ from the second word on (the first is one fixed letter).
+func (p *Prompts) Make(ctx context.Context, tokens int, key Key) (string, error) {
+	if tokens < p.vocab.base {
+		return "", fmt.Errorf("a prompt of %d tokens is not possible: the chat template and one letter already cost %d; ask for %d or more",
+			tokens, p.vocab.base, p.vocab.base)
+	}
+	if p.opts.CostlyCounts {
+		return p.makeSettled(ctx, tokens, key)
+	}
+	text, _, err := p.fit(ctx, tokens, key, maxCountsPerPrompt)
+	return text, err
+}
+
+// fit draws, counts and corrects until the count is exact. It returns the text and the word budget
+// that gave it.
+func (p *Prompts) fit(ctx context.Context, tokens int, key Key, maxCounts int) (text string, budget int, err error) {
+	budget = tokens - p.vocab.base
+	var low, high int // nearest counts seen on either side of tokens
+	for n := range maxCounts {
+		draw := n / countsPerDraw
+		composed, ok := p.vocab.compose(p.stream(key, draw), budget)
+		if !ok {
+			return "", 0, fmt.Errorf("a prompt of %d tokens is not possible: this server's tokenizer gives no text that costs exactly %d more than the shortest prompt",
+				tokens, budget)
+		}
+		count, err := p.counter.CountTokens(ctx, composed)
+		if err != nil {
+			return "", 0, fmt.Errorf("count the tokens of a prompt: %w", err)
+		}
+		switch {
+		case count == tokens:
+			return composed, budget, nil
+		case count < tokens && (low == 0 || count > low):
+			low = count
+		case count > tokens && (high == 0 || count < high):
+			high = count
+		}
+		budget = max(0, budget+tokens-count)
+	}
+	return "", 0, fmt.Errorf("a prompt of %d tokens could not be met in %d counts: nearest were %s; ask for another length",
+		tokens, maxCounts, nearest(low, high))
+}
+
+func nearest(low, high int) string {
+	switch {
+	case low == 0:
+		return fmt.Sprint(high)
+	case high == 0:
+		return fmt.Sprint(low)
+	}
+	return fmt.Sprintf("%d and %d", low, high)
+}
+
+// makeSettled relies on additivity: a budget that was exact for two prompts is taken as exact for all.
+func (p *Prompts) makeSettled(ctx context.Context, tokens int, key Key) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock() // held while counting: a second caller would only ask the same again
+	budget, ok := p.settled[tokens]
+	if !ok {
+		var err error
+		if budget, err = p.settle(ctx, tokens); err != nil {
+			return "", err
+		}
+		p.settled[tokens] = budget
+	}
+	text, ok := p.vocab.compose(p.stream(key, 0), budget)
+	if !ok {
+		return "", fmt.Errorf("a prompt of %d tokens is not possible with this server's tokenizer", tokens)
+	}
+	return text, nil
+}
+
+// settle finds the word budget for a length with prompts of its own, so that the result does not
+// depend on which key asked first.
+func (p *Prompts) settle(ctx context.Context, tokens int) (int, error) {
+	_, budget, err := p.fit(ctx, tokens, Key{Test: "settle"}, maxCountsPerLength)
+	if err != nil {
+		return 0, err
+	}
+	text, _ := p.vocab.compose(p.stream(Key{Test: "settle", Index: 1}, 0), budget)
+	count, err := p.counter.CountTokens(ctx, text)
+	if err != nil {
+		return 0, fmt.Errorf("count the tokens of a prompt: %w", err)
+	}
+	if count != tokens {
+		return 0, fmt.Errorf("prompts of %d tokens cannot be made without counting each: the same number of words cost %d, then %d; this needs a server with /tokenize",
+			tokens, tokens, count)
+	}
+	return budget, nil
+}
+
+// Salt is a cache_salt for key: a prefix cache of another request or another run cannot match it.
+// It is 32 hexadecimal digits, which every vLLM version accepts.
+func (p *Prompts) Salt(key Key) string {
+	sum := p.digest(key, 0, "salt\x00"+p.opts.Nonce)
+	return hex.EncodeToString(sum[:16])
+}
+
+// stream is the random stream of one key; draw distinguishes fresh starts for the same key.
+func (p *Prompts) stream(key Key, draw int) *rand.Rand {
+	return rand.New(rand.NewChaCha8(p.digest(key, draw, "prompt")))
+}
+
+// digest is injective up to SHA-256: fixed-width numbers first, then the two strings, the first with its length.
+func (p *Prompts) digest(key Key, draw int, purpose string) [sha256.Size]byte {
+	warmup := uint64(0)
+	if key.Warmup {
+		warmup = 1
+	}
+	var b []byte
+	for _, v := range []uint64{uint64(p.seed), uint64(key.Run), uint64(key.Index), uint64(key.Attempt), warmup, uint64(draw), uint64(len(key.Test))} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = append(b, key.Test...)
+	b = append(b, purpose...)
+	return sha256.Sum256(b)
+}

@@ -1,0 +1,324 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Test is one row of a matrix: what is sent, not how it went.
+type Test struct {
+	ID           string `json:"test_id"`
+	Kind         string `json:"kind"` // KindBaseline or KindConcurrent
+	Purpose      string `json:"purpose,omitempty"`
+	Concurrent   int    `json:"concurrent_requests"`
+	InputTokens  int    `json:"input_tokens"`
+	OutputTokens int    `json:"max_output_tokens"`
+	Runs         int    `json:"runs"`
+	Requests     int    `json:"requests"` // per repeat
+}
+
+// Kinds of test; each has its own record file.
+const (
+	KindBaseline   = "baseline"
+	KindConcurrent = "concurrent"
+)
+
+// RecordFile is the file that holds the test's record.
+func (t Test) RecordFile() string {
+	if t.Kind == KindBaseline {
+		return BaselineFile
+	}
+	return ConcurrentFile
+}
+
+// header is the first line of a request file: what the lines below are requests of.
+type header struct {
+	Schema string `json:"schema"`
+	Test   Test   `json:"test"`
+}
+
+// abandoned is a line that voids what a repeat's earlier attempt had written.
+type abandoned struct {
+	Abandoned struct {
+		Run     int `json:"run"`
+		Attempt int `json:"attempt"`
+	} `json:"abandoned"`
+}
+
+// RequestFile is the content of one request file.
+type RequestFile struct {
+	Test     Test
+	Requests []Request // every line, abandoned attempts included
+	Torn     bool      // the last line was cut and is left out
+	size     int64     // bytes up to and including the last whole line
+}
+
+// Attempts holds, for each repeat, the requests of its newest attempt.
+func (f *RequestFile) Attempts() map[int][]Request {
+	newest := map[int]int{}
+	for _, r := range f.Requests {
+		newest[r.Run] = max(newest[r.Run], r.Attempt)
+	}
+	out := map[int][]Request{}
+	for _, r := range f.Requests {
+		if r.Attempt == newest[r.Run] {
+			out[r.Run] = append(out[r.Run], r)
+		}
+	}
+	for _, rs := range out {
+		slices.SortFunc(rs, func(a, b Request) int { return a.Index - b.Index })
+	}
+	return out
+}
+
+// maxRequestLine bounds a line: a request of 100,000 tokens needs about 2 MB.
+const maxRequestLine = 64 << 20
+
+// ReadRequests reads a request file. A torn last line, the trace of a killed writer, is left out
+// and reported by Torn; any other bad line is an error that names file and line.
+func ReadRequests(path string) (*RequestFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading requests: %w", err)
+	}
+	defer file.Close()
+	out := &RequestFile{}
+	in := bufio.NewReaderSize(file, 1<<16)
+	for n := 1; ; n++ {
+		line, err := readLine(in)
+		if errors.Is(err, io.EOF) {
+			out.Torn = len(line) > 0
+			if n == 1 {
+				return nil, fmt.Errorf("%s:1: no header line: the file is empty or torn", path)
+			}
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		out.size += int64(len(line))
+		if n == 1 {
+			var h header
+			if err := json.Unmarshal(line, &h); err != nil {
+				return nil, fmt.Errorf("%s:1: header line: %w", path, err)
+			}
+			if err := checkSchema(path, h.Schema, SchemaRequest); err != nil {
+				return nil, err
+			}
+			out.Test = h.Test
+			continue
+		}
+		if bytes.HasPrefix(line, []byte(`{"abandoned"`)) {
+			continue // said for human readers; a newer attempt already outranks the old one
+		}
+		var r Request
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		out.Requests = append(out.Requests, r)
+	}
+}
+
+// readLine returns one line with its newline; io.EOF comes with what stands after the last newline.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+		if len(line) > maxRequestLine {
+			return nil, fmt.Errorf("line is longer than %d bytes", maxRequestLine)
+		}
+	}
+}
+
+// RequestLog appends to a request file, a line a call. It is used by one goroutine at a time.
+type RequestLog struct {
+	file *os.File
+	size int64 // of whole lines
+	name string
+}
+
+// Name is the file's name relative to the folder.
+func (l *RequestLog) Name() string { return l.name }
+
+// NewRequestLog begins the next free data file of a test: T4.jsonl, then T4-2.jsonl.
+func (f *Folder) NewRequestLog(t Test) (*RequestLog, error) {
+	if err := os.MkdirAll(f.Path(requestsDir), 0o755); err != nil {
+		return nil, fmt.Errorf("making requests folder: %w", err)
+	}
+	for n := 1; ; n++ {
+		name := path.Join(requestsDir, stem(t.ID, n)+".jsonl")
+		file, err := os.OpenFile(f.Path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
+		}
+		l := &RequestLog{file: file, name: name}
+		if err := l.append(header{Schema: SchemaRequest, Test: t}); err != nil {
+			file.Close()
+			return nil, err
+		}
+		return l, nil
+	}
+}
+
+// ReopenRequestLog goes on with a data file; a torn last line is cut off.
+func (f *Folder) ReopenRequestLog(name string) (*RequestLog, *RequestFile, error) {
+	content, err := ReadRequests(f.Path(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := os.OpenFile(f.Path(name), os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reopening requests: %w", err)
+	}
+	if content.Torn {
+		if err := file.Truncate(content.size); err != nil {
+			file.Close()
+			return nil, nil, fmt.Errorf("cutting the torn last line of %s: %w", f.Path(name), err)
+		}
+	}
+	return &RequestLog{file: file, size: content.size, name: name}, content, nil
+}
+
+// Append writes one finished request.
+func (l *RequestLog) Append(r Request) error { return l.append(r) }
+
+// Abandon says that an attempt of a repeat is void.
+func (l *RequestLog) Abandon(run, attempt int) error {
+	var a abandoned
+	a.Abandoned.Run, a.Abandoned.Attempt = run, attempt
+	return l.append(a)
+}
+
+func (l *RequestLog) append(line any) error {
+	data, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("encoding a line of %s: %w", l.file.Name(), err)
+	}
+	n, err := l.file.Write(append(data, '\n'))
+	if err != nil {
+		if n > 0 { // a full disk took part of the line: leave whole lines only
+			err = errors.Join(err, l.file.Truncate(l.size))
+		}
+		return fmt.Errorf("recording a request in %s: %w; make room and go on with --resume", l.file.Name(), err)
+	}
+	l.size += int64(n)
+	return nil
+}
+
+// Sync forces what was appended to the disk.
+func (l *RequestLog) Sync() error {
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+// Close closes the file; what was appended stays.
+func (l *RequestLog) Close() error { return l.file.Close() }
+
+// Unfinished is the newest data file of a test that no record names, the trace of a run that was
+// interrupted; "" when there is none.
+func (f *Folder) Unfinished(t Test, recorded string) (string, error) {
+	names, err := filepath.Glob(f.Path(path.Join(requestsDir, "*.jsonl")))
+	if err != nil {
+		return "", fmt.Errorf("listing data files: %w", err)
+	}
+	newest, name := 0, ""
+	for _, full := range names {
+		n, ok := stemNumber(strings.TrimSuffix(filepath.Base(full), ".jsonl"), t.ID)
+		if ok && n > newest {
+			newest, name = n, path.Join(requestsDir, filepath.Base(full))
+		}
+	}
+	if name == recorded {
+		return "", nil
+	}
+	if name == "" {
+		return "", nil
+	}
+	if whole, err := hasHeader(f.Path(name)); err != nil {
+		return "", err
+	} else if !whole {
+		// Killed between making the file and ending its header line: it holds no request.
+		return "", os.Remove(f.Path(name))
+	}
+	return name, nil
+}
+
+// hasHeader says whether the file's first line is whole.
+func hasHeader(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("looking for unfinished tests: %w", err)
+	}
+	defer file.Close()
+	_, err = bufio.NewReader(file).ReadSlice('\n')
+	return err == nil, nil
+}
+
+// stem is the base name of a test's nth data file.
+func stem(id string, n int) string {
+	if n == 1 {
+		return id
+	}
+	return id + "-" + strconv.Itoa(n)
+}
+
+// stemNumber is the inverse of stem.
+func stemNumber(s, id string) (int, bool) {
+	if s == id {
+		return 1, true
+	}
+	rest, ok := strings.CutPrefix(s, id+"-")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	return n, err == nil && n > 1
+}
+
+// dataFiles are the sampler files that go with a request file.
+func dataFiles(requests string) (memoryLog, serverMetrics string) {
+	base := strings.TrimSuffix(path.Base(requests), ".jsonl")
+	return path.Join(memoryDir, base+".csv"), path.Join(metricsDir, base+".csv")
+}
+
+// LastStamp is the largest stamp of any request of the folder, 0 when there is none.
+func (f *Folder) LastStamp() (int64, error) {
+	names, err := filepath.Glob(f.Path(path.Join(requestsDir, "*.jsonl")))
+	if err != nil {
+		return 0, fmt.Errorf("listing data files: %w", err)
+	}
+	last := int64(0)
+	for _, name := range names {
+		if whole, err := hasHeader(name); err != nil || !whole {
+			continue
+		}
+		content, err := ReadRequests(name)
+		if err != nil {
+			return 0, err
+		}
+		for _, r := range content.Requests {
+			last = max(last, r.EndNS)
+		}
+	}
+	return last, nil
+}

@@ -1,0 +1,402 @@
+// Package record owns the on-disk schema and the result folder: append a line, replace a file
+// by one rename, resume. It never measures, judges or prints.
+package record
+
+import "time"
+
+// ToolMajor is the major version of the schemas below. A folder of a newer major is refused.
+const ToolMajor = 1
+
+// Schema names, each with its major version.
+const (
+	SchemaRun      = "bench.run/1"
+	SchemaVerify   = "bench.verify/1"
+	SchemaRecord   = "bench.record/1"
+	SchemaRequest  = "bench.request/1"
+	SchemaAnalysis = "bench.analysis/1"
+	SchemaSizing   = "bench.sizing/1"
+)
+
+// Status is the plan's judgement of one test.
+type Status string
+
+// The three states of the plan (3.3).
+const (
+	StatusSuccess Status = "success" // every request succeeded, latency < 60 s
+	StatusWarning Status = "warning" // latency > 2 × that of the single-request test of the same shape
+	StatusFailure Status = "failure" // out of memory, timeout, server error
+)
+
+// ErrorClass says in which way a request failed.
+type ErrorClass string
+
+// The classes of failure. A known cause (out of memory, engine death, context overflow) beats the
+// place where it showed (http_4xx, http_5xx, in_band).
+const (
+	ErrTimeout       ErrorClass = "timeout"
+	ErrRefused       ErrorClass = "refused"
+	ErrReset         ErrorClass = "reset"
+	ErrTruncated     ErrorClass = "truncated"
+	ErrHTTP4xx       ErrorClass = "http_4xx"
+	ErrHTTP5xx       ErrorClass = "http_5xx"
+	ErrInBand        ErrorClass = "in_band"
+	ErrEngineDead    ErrorClass = "engine_dead"
+	ErrOutOfMemory   ErrorClass = "out_of_memory"
+	ErrContextLength ErrorClass = "context_length"
+	ErrShortOutput   ErrorClass = "short_output"
+	ErrBadPayload    ErrorClass = "bad_payload"
+	ErrCancelled     ErrorClass = "cancelled"
+)
+
+// Request is one line of requests/<test>.jsonl: the truth everything else is derived from.
+// All *_ns stamps are monotonic nanoseconds from the start of the command; absent is omitted.
+type Request struct {
+	TestID string `json:"test_id"`
+	Run    int    `json:"run"`   // repeat, from 0
+	Index  int    `json:"index"` // request of the repeat, from 0
+	// Attempt distinguishes a repeat that was begun again after an interruption, from 0.
+	Attempt int `json:"attempt"`
+
+	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
+	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
+	SentNS       int64  `json:"sent_ns"`                  // bytes handed to an open connection
+	HeadersNS    *int64 `json:"headers_ns,omitempty"`     // read that completed the response headers
+	FirstTokenNS *int64 `json:"first_token_ns,omitempty"` // read that brought the first token
+	FirstTextNS  *int64 `json:"first_text_ns,omitempty"`  // read that brought the first visible text
+	LastTokenNS  *int64 `json:"last_token_ns,omitempty"`  // read that brought the last chunk with a choice
+	EndNS        int64  `json:"end_ns"`                   // end of stream, or the failure
+
+	// TokenNS holds, for each read that brought tokens, its stamp; TokensPerRead the number of
+	// token chunks it brought (nil when every read brought one).
+	TokenNS       []int64 `json:"token_ns,omitempty"`
+	TokensPerRead []int   `json:"tokens_per_read,omitempty"`
+	// Coalesced counts token chunks that shared their read with an earlier token chunk.
+	Coalesced int `json:"coalesced"`
+
+	AskedPromptTokens int    `json:"asked_prompt_tokens"`
+	AskedOutputTokens int    `json:"asked_output_tokens"`
+	PromptTokens      *int   `json:"prompt_tokens,omitempty"`     // usage
+	CompletionTokens  *int   `json:"completion_tokens,omitempty"` // usage
+	CachedTokens      *int   `json:"cached_tokens,omitempty"`     // usage.prompt_tokens_details
+	CountedTokens     int    `json:"counted_tokens"`              // token chunks (choices that are not the role opener)
+	ContentEvents     int    `json:"content_events"`              // events with visible text, reasoning or tool calls
+	FinishReason      string `json:"finish_reason,omitempty"`
+	HTTPStatus        int    `json:"http_status,omitempty"`
+	Done              bool   `json:"done"` // [DONE] came
+
+	Success bool       `json:"success"`
+	Error   ErrorClass `json:"error,omitempty"`
+	Message string     `json:"message,omitempty"` // bounded, sanitised
+}
+
+// OutputTokens is the number of completion tokens to count for r: usage, or chunks where the
+// server sent no usage.
+func (r *Request) OutputTokens() int {
+	if r.CompletionTokens != nil {
+		return *r.CompletionTokens
+	}
+	return r.CountedTokens
+}
+
+// TTFT is sent → first token; ok is false when no token came.
+func (r *Request) TTFT() (d time.Duration, ok bool) {
+	if r.FirstTokenNS == nil {
+		return 0, false
+	}
+	return time.Duration(*r.FirstTokenNS - r.SentNS), true
+}
+
+// Latency is sent → last chunk with a choice; ok is false when no token came.
+func (r *Request) Latency() (d time.Duration, ok bool) {
+	if r.LastTokenNS == nil {
+		return 0, false
+	}
+	return time.Duration(*r.LastTokenNS - r.SentNS), true
+}
+
+// TPOT is (last token − first token) / (completion tokens − 1); ok is false for fewer than two tokens.
+func (r *Request) TPOT() (d time.Duration, ok bool) {
+	n := r.OutputTokens()
+	if r.FirstTokenNS == nil || r.LastTokenNS == nil || n < 2 {
+		return 0, false
+	}
+	return time.Duration(*r.LastTokenNS-*r.FirstTokenNS) / time.Duration(n-1), true
+}
+
+// Record is one test's result: the plan's fields, their names never changed, with more beside them.
+type Record struct {
+	Schema             string  `json:"schema"`
+	TestID             string  `json:"test_id"`
+	ConcurrentRequests int     `json:"concurrent_requests"`
+	InputTokens        int     `json:"input_tokens"`
+	MaxOutputTokens    int     `json:"max_output_tokens"`
+	Results            Results `json:"results"`
+	Status             Status  `json:"status"`
+	Trust              Trust   `json:"trust"`
+	Detail             Detail  `json:"detail"`
+}
+
+// Results are the plan's figures. Averages are over successes; null where there is none.
+type Results struct {
+	AvgTTFTMS              *float64     `json:"avg_ttft_ms"`
+	AvgTPOTMS              *float64     `json:"avg_tpot_ms"`
+	AvgTotalLatencyMS      *float64     `json:"avg_total_latency_ms"`
+	ThroughputTokensPerSec *float64     `json:"throughput_tokens_per_sec"` // mean over repeats
+	PeakMemoryMB           *float64     `json:"peak_memory_mb"`            // MiB, fullest GPU the server uses
+	SuccessRate            *float64     `json:"success_rate"`              // 0–1; null when nothing was sent
+	Errors                 []ErrorCount `json:"errors"`                    // never null
+}
+
+// ErrorCount is one class of failure of a test.
+type ErrorCount struct {
+	Class   ErrorClass `json:"class"`
+	Count   int        `json:"count"`
+	Message string     `json:"message"` // one of them, bounded and sanitised
+}
+
+// Trust says whether a record is to be believed.
+type Trust struct {
+	Verdict  string    `json:"verdict"` // sound, doubtful, invalid
+	Findings []Finding `json:"findings"`
+}
+
+// Finding is one reason for doubt.
+type Finding struct {
+	// Check is one of client_lag, coalesced_reads, books, foreign_traffic, foreign_process,
+	// throttling, prefix_cache, lengths, idle, simulated.
+	Check    string `json:"check"`
+	Evidence string `json:"evidence"`
+}
+
+// Verdicts of Trust.
+const (
+	TrustSound    = "sound"
+	TrustDoubtful = "doubtful"
+	TrustInvalid  = "invalid"
+)
+
+// Detail is what stands beside the plan's figures.
+type Detail struct {
+	Kind        string        `json:"kind"` // "baseline" or "concurrent"
+	Purpose     string        `json:"purpose,omitempty"`
+	Reason      string        `json:"reason"` // why the status is what it is
+	Simulated   bool          `json:"simulated"`
+	Endpoint    string        `json:"endpoint"` // chat or completions
+	StartNS     int64         `json:"start_ns"` // on the run's clock
+	EndNS       int64         `json:"end_ns"`
+	Requests    int           `json:"requests"`
+	Succeeded   int           `json:"succeeded"`
+	Repeats     []Repeat      `json:"repeats"`
+	TTFT        *Distribution `json:"ttft_ms"`
+	TPOT        *Distribution `json:"tpot_ms"`
+	ITL         *Distribution `json:"itl_ms"` // gaps between reads that brought tokens
+	Latency     *Distribution `json:"total_latency_ms"`
+	Baseline    *Baseline     `json:"baseline"`    // the single-request test it is judged against
+	TokensFrom  string        `json:"tokens_from"` // usage, chunks, mixed
+	Prompt      Lengths       `json:"prompt_lengths"`
+	Output      Lengths       `json:"output_lengths"`
+	Coalesced   *float64      `json:"coalesced_share"` // of token chunks after each request's first
+	SendSkewMS  *float64      `json:"send_skew_ms"`    // widest first→last send of a burst
+	LateSends   int           `json:"late_sends"`      // sent more than 1 ms after scheduled
+	IdleWaitMS  float64       `json:"idle_wait_ms"`    // time spent waiting for quiet before the test
+	ServerDelta *ServerDelta  `json:"server"`          // null where /metrics could not be read
+	GPU         []GPUPeak     `json:"gpus"`            // null where no GPU was readable
+	Files       Files         `json:"files"`
+}
+
+// Lengths counts how many requests had exactly the length asked for, as proven by usage.
+type Lengths struct {
+	Asked    int `json:"asked"`
+	Exact    int `json:"exact"`
+	Differed int `json:"differed"`
+	Unproven int `json:"unproven"` // no usage
+}
+
+// Repeat is one of a test's runs; the sampling unit of every interval.
+type Repeat struct {
+	Run                    int      `json:"run"`
+	Attempt                int      `json:"attempt"`
+	Requests               int      `json:"requests"`
+	Succeeded              int      `json:"succeeded"`
+	AvgTTFTMS              *float64 `json:"avg_ttft_ms"`
+	AvgTPOTMS              *float64 `json:"avg_tpot_ms"`
+	AvgTotalLatencyMS      *float64 `json:"avg_total_latency_ms"`
+	MaxTotalLatencyMS      *float64 `json:"max_total_latency_ms"`
+	ThroughputTokensPerSec *float64 `json:"throughput_tokens_per_sec"`
+	StartNS                int64    `json:"start_ns"`
+	EndNS                  int64    `json:"end_ns"`
+}
+
+// Distribution summarises one metric in milliseconds. A percentile is null where n is too small for it.
+type Distribution struct {
+	N    int      `json:"n"`
+	Mean float64  `json:"mean"`
+	Min  float64  `json:"min"`
+	Max  float64  `json:"max"`
+	P50  *float64 `json:"p50"`
+	P90  *float64 `json:"p90"`
+	P95  *float64 `json:"p95"`
+	P99  *float64 `json:"p99"`
+}
+
+// Baseline names the single-request test of the same shape.
+type Baseline struct {
+	TestID            string  `json:"test_id"`
+	AvgTotalLatencyMS float64 `json:"avg_total_latency_ms"`
+}
+
+// ServerDelta is what the server's own counters say about a test. Absent is null, never 0.
+type ServerDelta struct {
+	Samples          int      `json:"samples"`
+	MaxRunning       *float64 `json:"max_running"`
+	MaxWaiting       *float64 `json:"max_waiting"`
+	MaxKVUsage       *float64 `json:"max_kv_usage"` // 0–1, fullest engine
+	Preemptions      *float64 `json:"preemptions"`
+	PromptTokens     *float64 `json:"prompt_tokens"`
+	GenerationTokens *float64 `json:"generation_tokens"`
+	FinishedRequests *float64 `json:"finished_requests"`
+	PrefixQueries    *float64 `json:"prefix_cache_queries"`
+	PrefixHits       *float64 `json:"prefix_cache_hits"`
+}
+
+// GPUPeak is the extreme of one GPU over a test; null where the driver did not say.
+type GPUPeak struct {
+	Index         int      `json:"index"`
+	UUID          string   `json:"uuid"`
+	Name          string   `json:"name"`
+	PeakMemoryMiB *float64 `json:"peak_memory_mib"`
+	MaxUtil       *float64 `json:"max_utilization_percent"`
+	MaxPowerW     *float64 `json:"max_power_w"`
+	MaxTempC      *float64 `json:"max_temperature_c"`
+}
+
+// Files names a record's data files, relative to the folder.
+type Files struct {
+	Requests      string `json:"requests"`
+	MemoryLog     string `json:"memory_log,omitempty"`
+	ServerMetrics string `json:"server_metrics,omitempty"`
+}
+
+// GPUInfo is one GPU of this machine (or of the simulator).
+type GPUInfo struct {
+	Index          int      `json:"index"`
+	UUID           string   `json:"uuid"`
+	Name           string   `json:"name"`
+	MemoryTotalMiB *float64 `json:"memory_total_mib"`
+	MemoryUsedMiB  *float64 `json:"memory_used_mib"`
+	DriverVersion  string   `json:"driver_version,omitempty"`
+	ComputeCap     string   `json:"compute_capability,omitempty"`
+	PowerLimitW    *float64 `json:"power_limit_w,omitempty"`
+	Source         string   `json:"source"` // nvml, nvidia-smi, simulated
+}
+
+// GPUSample is one reading of one GPU; null (empty in CSV) where the driver did not say.
+type GPUSample struct {
+	AtNS           int64
+	Index          int
+	MemoryUsedMiB  *float64
+	MemoryTotalMiB *float64
+	GPUUtil        *float64 // percent
+	MemoryUtil     *float64 // percent
+	PowerW         *float64
+	SMClockMHz     *float64
+	MemClockMHz    *float64
+	TemperatureC   *float64
+}
+
+// ServerSample is one scrape of /metrics, all engines of the server taken together: counters and
+// request gauges added, KV usage that of the fullest engine. Absent is nil, never 0.
+type ServerSample struct {
+	AtNS             int64
+	Running          *float64
+	Waiting          *float64
+	Swapped          *float64
+	KVUsage          *float64 // 0–1, fullest engine
+	KVUsageByEngine  map[string]float64
+	Engines          int
+	Preemptions      *float64
+	PromptTokens     *float64
+	GenerationTokens *float64
+	FinishedRequests *float64 // request_success, every reason
+	PrefixQueries    *float64
+	PrefixHits       *float64
+	// Fixed facts of cache_config_info; nil when not served.
+	CacheConfig map[string]string
+}
+
+// Server is what a server tells of itself over HTTP.
+type Server struct {
+	BaseURL       string            `json:"base_url"` // without user info
+	ServedModel   string            `json:"served_model"`
+	OtherModels   []string          `json:"other_models,omitempty"` // further base names
+	Adapters      []string          `json:"adapters,omitempty"`
+	ModelRoot     string            `json:"model_root"`
+	MaxModelLen   int               `json:"max_model_len"`  // 0 when not served
+	EngineVersion string            `json:"engine_version"` // "" when not served
+	Healthy       *bool             `json:"healthy"`
+	HasMetrics    bool              `json:"has_metrics"`
+	HasTokenize   bool              `json:"has_tokenize"`
+	CacheConfig   map[string]string `json:"cache_config,omitempty"`
+	Fingerprint   string            `json:"system_fingerprint,omitempty"`
+	Simulated     bool              `json:"simulated"`
+	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe.
+	IgnoresEOS *bool `json:"honours_ignore_eos"`
+}
+
+// Identity is what must agree for two tests to share a folder.
+type Identity struct {
+	ModelRoot     string   `json:"model_root"`
+	EngineVersion string   `json:"engine_version"`
+	MaxModelLen   int      `json:"max_model_len"`
+	KVCacheDType  string   `json:"kv_cache_dtype"`
+	GPUUUIDs      []string `json:"gpu_uuids"`
+	ToolMajor     int      `json:"tool_major"`
+}
+
+// Settings are the parts of the procedure that change what is measured.
+type Settings struct {
+	Endpoint     string  `json:"endpoint"`
+	Temperature  float64 `json:"temperature"`
+	Seed         int64   `json:"seed"`
+	TimeoutS     float64 `json:"timeout_s"`
+	Warmup       int     `json:"warmup"`
+	CooldownS    float64 `json:"cooldown_s"`
+	GPUTelemetry string  `json:"gpu_telemetry"`
+}
+
+// Run is run.json: enough to know whether two folders compare.
+type Run struct {
+	Schema      string      `json:"schema"`
+	CreatedAt   time.Time   `json:"created_at"` // wall time of this command's start; all stamps count from here
+	ToolVersion string      `json:"tool_version"`
+	Identity    Identity    `json:"identity"`
+	Server      Server      `json:"server"`
+	Settings    Settings    `json:"settings"`
+	GPUs        []GPUInfo   `json:"gpus"`
+	Host        Host        `json:"host"`
+	Simulated   bool        `json:"simulated"`
+	Sessions    []Session   `json:"sessions"` // every command that wrote here
+	Simulation  *Simulation `json:"simulation,omitempty"`
+}
+
+// Session is one command that wrote into the folder. Stamps of its tests count from StartedAt.
+type Session struct {
+	StartedAt time.Time `json:"started_at"`
+	Command   string    `json:"command"`
+}
+
+// Host is the machine the client ran on.
+type Host struct {
+	OS     string `json:"os"`
+	Arch   string `json:"arch"`
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel,omitempty"`
+}
+
+// Simulation says what was simulated.
+type Simulation struct {
+	GPU         string `json:"gpu"`
+	Model       string `json:"model"`
+	Quant       string `json:"quantization"`
+	VirtualTime bool   `json:"virtual_time"`
+}

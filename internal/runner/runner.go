@@ -1,0 +1,267 @@
+// Package runner owns the one runner: it takes a plan of tests through warm-up, repeats, samples and
+// cooldown into records. It prints nothing, judges only what the plan's 3.3 asks, and meets the server
+// and the GPUs through the two interfaces declared here.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"bench/internal/clock"
+	"bench/internal/load"
+	"bench/internal/record"
+)
+
+// Target is the server under test.
+type Target interface {
+	// Open makes n connections ready, so that no request of a burst waits for a dial.
+	Open(ctx context.Context, n int) error
+	// Prepare encodes a request; nothing of that is left to do when it is sent.
+	Prepare(p Prompt) (Send, error)
+	// Scrape reads the server's own counters.
+	Scrape(ctx context.Context) (record.ServerSample, error)
+	// Alive says why the server would not take requests now.
+	Alive(ctx context.Context) error
+}
+
+// Prompt is one request to make.
+type Prompt struct {
+	Text         string
+	Tokens       int // its length on the server, template included
+	OutputTokens int
+	Salt         string
+}
+
+// Send sends a prepared request once and reports everything about it; a failure is in the record.
+type Send func(ctx context.Context) record.Request
+
+// Sampler reads the GPUs the server runs on.
+type Sampler interface {
+	Sample(atNS int64) ([]record.GPUSample, error)
+}
+
+// Options are what one run needs.
+type Options struct {
+	Folder     *record.Folder
+	Clock      *clock.Clock
+	Target     Target
+	Prompts    *load.Prompts
+	GPUs       Sampler // nil where no GPU is readable
+	HasMetrics bool
+	GPUInfo    []record.GPUInfo
+	Settings   record.Settings
+	Simulated  bool
+	Resume     bool
+	// LengthsEnforced says that the server honours ignore_eos, so that every answer has the asked length.
+	LengthsEnforced bool
+	Control         *Control
+	Observe         func(Event) // must not block
+}
+
+// Control carries a user's wishes into a run. It is atomic because in virtual time no channel or
+// context may cross from outside; the runner looks at it ten times a second.
+type Control struct {
+	interrupts atomic.Int32
+	skip       atomic.Bool
+}
+
+// Interrupt asks once to drain and stop, twice to stop at once.
+func (c *Control) Interrupt() { c.interrupts.Add(1) }
+
+// SkipCooldown ends the cooldown that is running.
+func (c *Control) SkipCooldown() { c.skip.Store(true) }
+
+// controlPoll is how often wishes are looked at: below what a person notices.
+const controlPoll = 100 * time.Millisecond
+
+// EventKind says what an [Event] tells.
+type EventKind int
+
+// The events of a run, in the order in which a test makes them.
+const (
+	TestSkipped EventKind = iota + 1 // its record is there already
+	TestStarted
+	WaitingForIdle
+	WarmingUp
+	RepeatStarted
+	RequestDone
+	TestDone
+	CoolingDown
+	Note
+)
+
+// Event is what an observer may show.
+type Event struct {
+	Kind          EventKind
+	Test          record.Test
+	Number, Total int // of tests, from 1
+	Run           int // repeat, from 0
+	Done, Failed  int // requests of the repeat
+	Remaining     time.Duration
+	Record        *record.Record
+	Text          string
+}
+
+// ErrInterrupted ends a run that the user stopped; what had ended is on disk.
+var ErrInterrupted = errors.New("interrupted")
+
+// ServerGoneError ends a run whose server stopped answering.
+type ServerGoneError struct {
+	After string // the test it was last seen in
+	Err   error
+}
+
+func (e *ServerGoneError) Error() string {
+	return fmt.Sprintf("the server stopped answering after %s: %v; results so far are kept: start it again and go on with --resume", e.After, e.Err)
+}
+
+func (e *ServerGoneError) Unwrap() error { return e.Err }
+
+// run is the state of one Run call.
+type run struct {
+	Options
+	draining atomic.Bool
+	baseline map[Shape]record.Baseline
+}
+
+// Run takes the tests in order and leaves a record of each in the folder. It returns [ErrInterrupted]
+// when stopped, a [*ServerGoneError] when the server died, or what made recording impossible. A test
+// that fails is a record, not an error.
+func Run(ctx context.Context, o Options, tests []record.Test) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	r := &run{Options: o, baseline: map[Shape]record.Baseline{}}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		r.watch(ctx, cancel)
+	}()
+	defer func() {
+		cancel(nil)
+		<-watched
+	}()
+	if err := r.loadBaselines(); err != nil {
+		return err
+	}
+	for i, t := range tests {
+		done, err := r.isDone(t)
+		if err != nil {
+			return err
+		}
+		if done {
+			r.Observe(Event{Kind: TestSkipped, Test: t, Number: i + 1, Total: len(tests)})
+			continue
+		}
+		if r.draining.Load() {
+			return ErrInterrupted
+		}
+		rec, err := r.test(ctx, t, i+1, len(tests))
+		if err != nil {
+			return err
+		}
+		r.noteBaseline(rec)
+		r.Observe(Event{Kind: TestDone, Test: t, Number: i + 1, Total: len(tests), Record: &rec})
+		if err := r.gone(ctx, t); err != nil {
+			return err
+		}
+		if i < len(tests)-1 {
+			r.cooldown(ctx, t, i+1, len(tests))
+		}
+	}
+	if r.draining.Load() {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// watch turns wishes into a drain and then a cancellation.
+func (r *run) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(controlPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n := r.Control.interrupts.Load()
+		if n > 0 {
+			r.draining.Store(true)
+		}
+		if n > 1 {
+			cancel(ErrInterrupted)
+		}
+	}
+}
+
+// isDone says whether the test's record stands and nothing newer of it was begun.
+func (r *run) isDone(t record.Test) (bool, error) {
+	if !r.Resume {
+		return false, nil
+	}
+	recs, err := r.Folder.ReadRecords(t.RecordFile())
+	if err != nil {
+		return false, err
+	}
+	for _, rec := range recs {
+		if rec.TestID != t.ID {
+			continue
+		}
+		begun, err := r.Folder.Unfinished(t, rec.Detail.Files.Requests)
+		return begun == "", err
+	}
+	return false, nil
+}
+
+// loadBaselines learns the single-request tests the folder has; the ladder's own test beats `baseline`.
+func (r *run) loadBaselines() error {
+	for _, name := range []string{record.BaselineFile, record.ConcurrentFile} {
+		recs, err := r.Folder.ReadRecords(name)
+		if err != nil {
+			return err
+		}
+		for _, rec := range recs {
+			r.noteBaseline(rec)
+		}
+	}
+	return nil
+}
+
+func (r *run) noteBaseline(rec record.Record) {
+	if rec.ConcurrentRequests != 1 || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
+		return
+	}
+	r.baseline[Shape{rec.InputTokens, rec.MaxOutputTokens}] = record.Baseline{TestID: rec.TestID, AvgTotalLatencyMS: *rec.Results.AvgTotalLatencyMS}
+}
+
+// gone is the error of a server that no longer answers.
+func (r *run) gone(ctx context.Context, t record.Test) error {
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	if err := r.Target.Alive(ctx); err != nil {
+		return &ServerGoneError{After: t.ID, Err: err}
+	}
+	return nil
+}
+
+// cooldown lets the server and the card come to rest; it can be skipped and interrupted.
+func (r *run) cooldown(ctx context.Context, t record.Test, number, total int) {
+	length := time.Duration(r.Settings.CooldownS * float64(time.Second))
+	r.Control.skip.Store(false)
+	tick := time.NewTicker(controlPoll)
+	defer tick.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		if r.draining.Load() || r.Control.skip.Load() {
+			return
+		}
+		r.Observe(Event{Kind: CoolingDown, Test: t, Number: number, Total: total, Remaining: time.Until(end)})
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

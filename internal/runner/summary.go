@@ -1,0 +1,413 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"bench/internal/record"
+	"bench/internal/stats"
+)
+
+// The plan's bounds (3.3).
+const (
+	maxLatency    = 60 * time.Second
+	warningFactor = 2
+)
+
+// lateSend is the lag of a send behind its schedule above which it is counted as late: ten times the
+// usual wake-up of a goroutine, a hundredth of the shortest TTFT that matters.
+const lateSend = time.Millisecond
+
+// coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
+const coalescedShare = 0.5
+
+// prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
+// what it claims. Prompts share the chat template's first tokens, less than one block of 16.
+const prefixHitShare = 0.01
+
+// summary turns what was recorded about a test into its record. It is pure.
+type summary struct {
+	test      record.Test
+	repeats   map[int][]record.Request
+	enforced  bool
+	simulated bool
+	endpoint  string
+	gpuInfo   []record.GPUInfo
+	gpu       []record.GPUSample
+	server    []record.ServerRow
+	idleWait  time.Duration
+	busy      string
+	baseline  *record.Baseline
+	files     record.Files
+}
+
+func (s *summary) record() record.Record {
+	t := s.test
+	rec := record.Record{Schema: record.SchemaRecord, TestID: t.ID, ConcurrentRequests: t.Concurrent, InputTokens: t.InputTokens,
+		MaxOutputTokens: t.OutputTokens}
+	rec.Detail = record.Detail{Kind: t.Kind, Purpose: t.Purpose, Simulated: s.simulated, Endpoint: s.endpoint, Baseline: s.baseline,
+		IdleWaitMS: ms(s.idleWait), Files: s.files, Repeats: []record.Repeat{}}
+	all := s.all()
+	rec.Results = s.results(all)
+	s.detail(&rec.Detail, all)
+	rec.Results.ThroughputTokensPerSec = meanOf(rec.Detail.Repeats, func(r record.Repeat) *float64 { return r.ThroughputTokensPerSec })
+	rec.Results.PeakMemoryMB = fullest(rec.Detail.GPU)
+	rec.Status, rec.Detail.Reason = s.judge(rec, all)
+	rec.Trust = s.trust(rec)
+	return rec
+}
+
+// all lists the requests of every repeat in order.
+func (s *summary) all() []record.Request {
+	var out []record.Request
+	for n := range s.test.Runs {
+		out = append(out, s.repeats[n]...)
+	}
+	return out
+}
+
+func (s *summary) results(all []record.Request) record.Results {
+	res := record.Results{Errors: []record.ErrorCount{}}
+	ok := successes(all)
+	res.AvgTTFTMS = mean(durations(ok, (*record.Request).TTFT))
+	res.AvgTPOTMS = mean(durations(ok, (*record.Request).TPOT))
+	res.AvgTotalLatencyMS = mean(durations(ok, (*record.Request).Latency))
+	if len(all) > 0 {
+		res.SuccessRate = new(float64(len(ok)) / float64(len(all)))
+	}
+	for _, r := range all {
+		if r.Success {
+			continue
+		}
+		i := slices.IndexFunc(res.Errors, func(e record.ErrorCount) bool { return e.Class == r.Error })
+		if i < 0 {
+			res.Errors = append(res.Errors, record.ErrorCount{Class: r.Error, Message: r.Message})
+			i = len(res.Errors) - 1
+		}
+		res.Errors[i].Count++
+	}
+	return res
+}
+
+func (s *summary) detail(d *record.Detail, all []record.Request) {
+	ok := successes(all)
+	d.Requests, d.Succeeded = len(all), len(ok)
+	d.TTFT = distribution(durations(ok, (*record.Request).TTFT))
+	d.TPOT = distribution(durations(ok, (*record.Request).TPOT))
+	d.Latency = distribution(durations(ok, (*record.Request).Latency))
+	d.ITL = distribution(gaps(ok))
+	d.TokensFrom = tokensFrom(ok)
+	d.Prompt = lengths(ok, func(r record.Request) (int, *int) { return r.AskedPromptTokens, r.PromptTokens })
+	d.Output = lengths(ok, func(r record.Request) (int, *int) { return r.AskedOutputTokens, r.CompletionTokens })
+	d.Coalesced = coalesced(ok)
+	for n := range s.test.Runs {
+		if rs := s.repeats[n]; len(rs) > 0 {
+			d.Repeats = append(d.Repeats, repeatOf(n, rs))
+		}
+	}
+	if len(all) > 0 {
+		d.StartNS, d.EndNS = window(all)
+		d.SendSkewMS = s.sendSkew()
+	}
+	for _, r := range all {
+		if time.Duration(r.SentNS-r.ScheduledNS) > lateSend {
+			d.LateSends++
+		}
+	}
+	d.GPU = s.gpuPeaks()
+	d.ServerDelta = s.serverDelta()
+}
+
+// repeatOf summarises one repeat. Throughput is completion tokens of successful requests over first
+// send → last token.
+func repeatOf(n int, rs []record.Request) record.Repeat {
+	ok := successes(rs)
+	out := record.Repeat{Run: n, Attempt: rs[0].Attempt, Requests: len(rs), Succeeded: len(ok),
+		AvgTTFTMS:         mean(durations(ok, (*record.Request).TTFT)),
+		AvgTPOTMS:         mean(durations(ok, (*record.Request).TPOT)),
+		AvgTotalLatencyMS: mean(durations(ok, (*record.Request).Latency)),
+	}
+	out.StartNS, out.EndNS = window(rs)
+	if latency := durations(ok, (*record.Request).Latency); len(latency) > 0 {
+		out.MaxTotalLatencyMS = new(slices.Max(latency))
+	}
+	tokens, last := 0, int64(0)
+	for _, r := range ok {
+		tokens += r.OutputTokens()
+		last = max(last, *r.LastTokenNS)
+	}
+	if span := last - out.StartNS; tokens > 0 && span > 0 {
+		out.ThroughputTokensPerSec = new(float64(tokens) / time.Duration(span).Seconds())
+	}
+	return out
+}
+
+// judge is the plan's 3.3.
+func (s *summary) judge(rec record.Record, all []record.Request) (record.Status, string) {
+	if len(all) == 0 {
+		return record.StatusFailure, "no request was sent"
+	}
+	if n := len(all) - rec.Detail.Succeeded; n > 0 {
+		first := rec.Results.Errors[0]
+		return record.StatusFailure, fmt.Sprintf("%d of %d requests failed: %s (%s)", n, len(all), first.Class, first.Message)
+	}
+	if slow := rec.Detail.Latency.Max; slow >= ms(maxLatency) {
+		return record.StatusWarning, fmt.Sprintf("slowest request took %.1f s, the plan's bound is %.0f s", slow/1e3, maxLatency.Seconds())
+	}
+	avg := *rec.Results.AvgTotalLatencyMS
+	if b := s.baseline; b != nil && avg > warningFactor*b.AvgTotalLatencyMS {
+		return record.StatusWarning, fmt.Sprintf("latency %.0f ms is %.1f × that of %s (%.0f ms)", avg, avg/b.AvgTotalLatencyMS, b.TestID, b.AvgTotalLatencyMS)
+	}
+	return record.StatusSuccess, "all requests succeeded in time"
+}
+
+// trust says whether the record is to be believed.
+func (s *summary) trust(rec record.Record) record.Trust {
+	out := record.Trust{Verdict: record.TrustSound, Findings: []record.Finding{}}
+	doubt := func(check, format string, args ...any) {
+		out.Verdict = record.TrustDoubtful
+		out.Findings = append(out.Findings, record.Finding{Check: check, Evidence: fmt.Sprintf(format, args...)})
+	}
+	if s.simulated {
+		out.Findings = append(out.Findings, record.Finding{Check: "simulated", Evidence: "the server is the embedded simulator: nothing here was measured on a GPU"})
+	}
+	d := rec.Detail
+	if d.Prompt.Differed > 0 {
+		doubt("lengths", "%d of %d prompts were not the %d tokens asked for, by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
+	}
+	if n := d.Prompt.Unproven; n > 0 {
+		doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
+	}
+	if !s.enforced {
+		doubt("lengths", "the server does not honour ignore_eos: %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+	}
+	if s.busy != "" {
+		doubt("idle", "%s after %.0f s of waiting before the test", s.busy, s.idleWait.Seconds())
+	}
+	if d.Coalesced != nil && *d.Coalesced > coalescedShare {
+		doubt("coalesced_reads", "%.0f %% of the tokens came in one read with an earlier one: inter-token times are void", 100**d.Coalesced)
+	}
+	if v := d.ServerDelta; v != nil && v.PrefixHits != nil && v.PrefixQueries != nil && *v.PrefixHits > prefixHitShare**v.PrefixQueries {
+		doubt("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
+	}
+	return out
+}
+
+func successes(rs []record.Request) []record.Request {
+	var out []record.Request
+	for _, r := range rs {
+		if r.Success {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// durations collects a metric in milliseconds where it is defined.
+func durations(rs []record.Request, metric func(*record.Request) (time.Duration, bool)) []float64 {
+	var out []float64
+	for i := range rs {
+		if d, ok := metric(&rs[i]); ok {
+			out = append(out, ms(d))
+		}
+	}
+	return out
+}
+
+// gaps are the times between reads that brought tokens, in milliseconds.
+func gaps(rs []record.Request) []float64 {
+	var out []float64
+	for _, r := range rs {
+		for i := 1; i < len(r.TokenNS); i++ {
+			out = append(out, ms(time.Duration(r.TokenNS[i]-r.TokenNS[i-1])))
+		}
+	}
+	return out
+}
+
+func mean(xs []float64) *float64 {
+	if m, ok := stats.Mean(xs); ok {
+		return &m
+	}
+	return nil
+}
+
+func meanOf(rs []record.Repeat, field func(record.Repeat) *float64) *float64 {
+	var xs []float64
+	for _, r := range rs {
+		if v := field(r); v != nil {
+			xs = append(xs, *v)
+		}
+	}
+	return mean(xs)
+}
+
+// distribution summarises values; a percentile that n values cannot hold is left out.
+func distribution(xs []float64) *record.Distribution {
+	if len(xs) == 0 {
+		return nil
+	}
+	return &record.Distribution{N: len(xs), Mean: *mean(xs), Min: slices.Min(xs), Max: slices.Max(xs),
+		P50: stats.Percentile(xs, 0.5), P90: stats.Percentile(xs, 0.9), P95: stats.Percentile(xs, 0.95), P99: stats.Percentile(xs, 0.99)}
+}
+
+func tokensFrom(rs []record.Request) string {
+	usage, chunks := false, false
+	for _, r := range rs {
+		usage = usage || r.CompletionTokens != nil
+		chunks = chunks || r.CompletionTokens == nil
+	}
+	switch {
+	case usage && chunks:
+		return "mixed"
+	case chunks:
+		return "chunks"
+	case usage:
+		return "usage"
+	}
+	return ""
+}
+
+func lengths(rs []record.Request, of func(record.Request) (asked int, got *int)) record.Lengths {
+	var out record.Lengths
+	for _, r := range rs {
+		asked, got := of(r)
+		out.Asked = asked
+		switch {
+		case got == nil:
+			out.Unproven++
+		case *got == asked:
+			out.Exact++
+		default:
+			out.Differed++
+		}
+	}
+	return out
+}
+
+// coalesced is the share of token chunks, after each request's first, that shared a read with another.
+func coalesced(rs []record.Request) *float64 {
+	shared, all := 0, 0
+	for _, r := range rs {
+		shared += r.Coalesced
+		all += max(r.CountedTokens-1, 0)
+	}
+	if all == 0 {
+		return nil
+	}
+	return new(float64(shared) / float64(all))
+}
+
+// window is first send → last end.
+func window(rs []record.Request) (start, end int64) {
+	start, end = rs[0].SentNS, rs[0].EndNS
+	for _, r := range rs {
+		start, end = min(start, r.SentNS), max(end, r.EndNS)
+	}
+	return start, end
+}
+
+// sendSkew is the widest first → last send of a repeat's opening burst, in milliseconds.
+func (s *summary) sendSkew() *float64 {
+	widest := int64(-1)
+	for _, rs := range s.repeats {
+		burst := rs[:min(len(rs), s.test.Concurrent)]
+		if len(burst) < 2 {
+			continue
+		}
+		first, last := burst[0].SentNS, burst[0].SentNS
+		for _, r := range burst {
+			first, last = min(first, r.SentNS), max(last, r.SentNS)
+		}
+		widest = max(widest, last-first)
+	}
+	if widest < 0 {
+		return nil
+	}
+	return new(ms(time.Duration(widest)))
+}
+
+// gpuPeaks are the extremes of each GPU over the test.
+func (s *summary) gpuPeaks() []record.GPUPeak {
+	var out []record.GPUPeak
+	for _, g := range s.gpuInfo {
+		peak := record.GPUPeak{Index: g.Index, UUID: g.UUID, Name: g.Name}
+		seen := false
+		for _, x := range s.gpu {
+			if x.Index != g.Index {
+				continue
+			}
+			seen = true
+			highest(&peak.PeakMemoryMiB, x.MemoryUsedMiB)
+			highest(&peak.MaxUtil, x.GPUUtil)
+			highest(&peak.MaxPowerW, x.PowerW)
+			highest(&peak.MaxTempC, x.TemperatureC)
+		}
+		if seen {
+			out = append(out, peak)
+		}
+	}
+	return out
+}
+
+func highest(to **float64, v *float64) {
+	if v != nil && (*to == nil || *v > **to) {
+		*to = new(*v)
+	}
+}
+
+func fullest(gpus []record.GPUPeak) *float64 {
+	var out *float64
+	for _, g := range gpus {
+		highest(&out, g.PeakMemoryMiB)
+	}
+	return out
+}
+
+// serverDelta adds the counters' growth and takes the gauges' extremes over the repeats. A row belongs
+// to a repeat from the first scrape after its first send to the first one after its end, which the
+// runner takes as soon as the server is idle again.
+func (s *summary) serverDelta() *record.ServerDelta {
+	out := &record.ServerDelta{}
+	for _, rs := range s.repeats {
+		if len(rs) == 0 {
+			continue
+		}
+		start, end := window(rs)
+		for _, row := range s.server {
+			if row.AtNS <= start {
+				continue
+			}
+			out.Samples++
+			highest(&out.MaxRunning, row.Running)
+			highest(&out.MaxWaiting, row.Waiting)
+			highest(&out.MaxKVUsage, row.KVUsage)
+			add(&out.Preemptions, row.Preemptions)
+			add(&out.PromptTokens, row.PromptTokens)
+			add(&out.GenerationTokens, row.GenerationTokens)
+			add(&out.FinishedRequests, row.FinishedRequests)
+			add(&out.PrefixQueries, row.PrefixCacheQueries)
+			add(&out.PrefixHits, row.PrefixCacheHits)
+			if row.AtNS >= end && zero(row.Running) {
+				break
+			}
+		}
+	}
+	if out.Samples == 0 {
+		return nil
+	}
+	return out
+}
+
+func add(to **float64, v *float64) {
+	if v == nil {
+		return
+	}
+	if *to == nil {
+		*to = new(0.0)
+	}
+	**to += *v
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

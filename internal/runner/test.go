@@ -1,0 +1,271 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"bench/internal/load"
+	"bench/internal/record"
+)
+
+// idleLimit is how long a test waits for the server and the GPU to come to rest.
+const idleLimit = 30 * time.Second
+
+// quietGPUPercent is the utilisation below which a GPU counts as idle: a desktop's drawing stays below.
+const quietGPUPercent = 10
+
+// test takes one test through the plan's procedure (3.2) and leaves its record.
+func (r *run) test(ctx context.Context, t record.Test, number, total int) (record.Record, error) {
+	event := func(e Event) {
+		e.Test, e.Number, e.Total = t, number, total
+		r.Observe(e)
+	}
+	event(Event{Kind: TestStarted})
+	log, content, err := r.openLog(t, event)
+	if err != nil {
+		return record.Record{}, err
+	}
+	defer log.Close()
+	s, err := startSampling(ctx, r, log.Name())
+	if err != nil {
+		return record.Record{}, err
+	}
+	rec, err := r.measure(ctx, t, log, content, s, event)
+	err = errors.Join(err, s.stop())
+	if err != nil {
+		return record.Record{}, err
+	}
+	return rec, r.Folder.PutRecord(t.RecordFile(), rec)
+}
+
+// openLog begins the test's request file, or goes on with the one an interrupted run left.
+func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *record.RequestFile, error) {
+	if r.Resume {
+		recorded := ""
+		recs, err := r.Folder.ReadRecords(t.RecordFile())
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, rec := range recs {
+			if rec.TestID == t.ID {
+				recorded = rec.Detail.Files.Requests
+			}
+		}
+		name, err := r.Folder.Unfinished(t, recorded)
+		if err != nil {
+			return nil, nil, err
+		}
+		if name != "" {
+			log, content, err := r.Folder.ReopenRequestLog(name)
+			if err != nil {
+				return nil, nil, err
+			}
+			if content.Test != t {
+				log.Close()
+				return nil, nil, fmt.Errorf("%s was begun as %s, now asked for as %s: use the same settings, or another folder with --out",
+					r.Folder.Path(name), describe(content.Test), describe(t))
+			}
+			if content.Torn {
+				event(Event{Kind: Note, Text: fmt.Sprintf("%s: the torn last line was dropped", r.Folder.Path(name))})
+			}
+			return log, content, nil
+		}
+	}
+	log, err := r.Folder.NewRequestLog(t)
+	return log, &record.RequestFile{Test: t}, err
+}
+
+func describe(t record.Test) string {
+	return fmt.Sprintf("%d at once, %d/%d tokens, %d runs of %d requests", t.Concurrent, t.InputTokens, t.OutputTokens, t.Runs, t.Requests)
+}
+
+// measure does warm-up and the repeats that are not on disk yet.
+func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog, content *record.RequestFile, s *sampling, event func(Event)) (record.Record, error) {
+	event(Event{Kind: WaitingForIdle})
+	idleWait, busy := r.waitIdle(ctx, s)
+	if err := r.warmUp(ctx, t, event); err != nil {
+		return record.Record{}, err
+	}
+	attempts := content.Attempts()
+	for n := range t.Runs {
+		attempt := 0
+		if begun := attempts[n]; len(begun) > 0 {
+			if whole(begun, t.Requests) {
+				continue
+			}
+			attempt = begun[0].Attempt + 1
+			if err := log.Abandon(n, attempt-1); err != nil {
+				return record.Record{}, err
+			}
+		}
+		if r.draining.Load() || ctx.Err() != nil {
+			return record.Record{}, ErrInterrupted
+		}
+		event(Event{Kind: RepeatStarted, Run: n})
+		requests, err := r.repeat(ctx, t, n, attempt, log, s, event)
+		if err != nil {
+			return record.Record{}, err
+		}
+		attempts[n] = requests
+		if !whole(requests, t.Requests) {
+			return record.Record{}, ErrInterrupted
+		}
+		if failed(requests) && r.Target.Alive(ctx) != nil {
+			break // the server died of it: that is the test's result
+		}
+	}
+	if err := log.Sync(); err != nil {
+		return record.Record{}, err
+	}
+	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
+		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t)}
+	sum.files.Requests = log.Name()
+	if err := s.flush(&sum); err != nil {
+		return record.Record{}, err
+	}
+	return sum.record(), nil
+}
+
+// whole says whether a repeat ended: every request was sent and none was cancelled by the user.
+func whole(rs []record.Request, want int) bool {
+	for _, r := range rs {
+		if r.Error == record.ErrCancelled {
+			return false
+		}
+	}
+	return len(rs) >= want
+}
+
+func failed(rs []record.Request) bool {
+	for _, r := range rs {
+		if !r.Success {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) baselineOf(t record.Test) *record.Baseline {
+	b, ok := r.baseline[ShapeOf(t)]
+	if !ok || t.Concurrent == 1 {
+		return nil
+	}
+	return &b
+}
+
+// waitIdle waits until the server has nothing to do; busy says what still ran at the limit.
+func (r *run) waitIdle(ctx context.Context, s *sampling) (waited time.Duration, busy string) {
+	start := time.Now()
+	tick := time.NewTicker(controlPoll)
+	defer tick.Stop()
+	for {
+		busy = s.busy(ctx)
+		waited = time.Since(start)
+		if busy == "" || waited >= idleLimit || r.draining.Load() {
+			return waited, busy
+		}
+		select {
+		case <-ctx.Done():
+			return waited, busy
+		case <-tick.C:
+		}
+	}
+}
+
+// warmUp sends the plan's warm-up requests one after another. They are never counted.
+func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) error {
+	for i := range r.Settings.Warmup {
+		if r.draining.Load() || ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		event(Event{Kind: WarmingUp, Done: i})
+		send, err := r.prepare(ctx, t, load.Key{Test: t.ID, Index: i, Warmup: true})
+		if err != nil {
+			return err
+		}
+		if err := r.Target.Open(ctx, 1); err != nil {
+			return r.openError(ctx, t, err)
+		}
+		send(ctx)
+	}
+	return nil
+}
+
+func (r *run) prepare(ctx context.Context, t record.Test, key load.Key) (Send, error) {
+	text, err := r.Prompts.Make(ctx, t.InputTokens, key)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ErrInterrupted
+		}
+		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, t.InputTokens, err)
+	}
+	return r.Target.Prepare(Prompt{Text: text, Tokens: t.InputTokens, OutputTokens: t.OutputTokens, Salt: r.Prompts.Salt(key)})
+}
+
+func (r *run) openError(ctx context.Context, t record.Test, err error) error {
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return &ServerGoneError{After: t.ID, Err: err}
+}
+
+// repeat sends one repeat and records each request as it ends. Prompts are made and connections are
+// opened before the first send; the disk is written by a goroutine of its own.
+func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, event func(Event)) ([]record.Request, error) {
+	sends := make([]Send, t.Requests)
+	for i := range sends {
+		var err error
+		if sends[i], err = r.prepare(ctx, t, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
+			return nil, err
+		}
+		if r.draining.Load() {
+			return nil, ErrInterrupted
+		}
+	}
+	if err := r.Target.Open(ctx, min(t.Concurrent, t.Requests)); err != nil {
+		return nil, r.openError(ctx, t, err)
+	}
+	s.scrape(ctx)
+	s.sampleGPUs()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan record.Request, t.Requests) // never blocks a sender
+	var out []record.Request
+	var writeErr error
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		bad := 0
+		for req := range ended {
+			if writeErr == nil {
+				if writeErr = log.Append(req); writeErr != nil {
+					cancel(writeErr)
+				}
+			}
+			out = append(out, req)
+			if !req.Success {
+				bad++
+			}
+			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad})
+		}
+	}()
+	plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
+	load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
+		req := sends[i](ctx)
+		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
+		ended <- req
+	})
+	close(ended)
+	<-written
+	if writeErr != nil {
+		return nil, writeErr
+	}
+	s.sampleGPUs()
+	s.settle(context.WithoutCancel(ctx))
+	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
+	return out, nil
+}

@@ -1,0 +1,358 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// generation is a checked request for text.
+type generation struct {
+	chat    bool
+	id      string // of the answer, with its prefix
+	created int64  // Unix seconds
+	request *request
+
+	stream          bool
+	includeUsage    bool
+	continuousUsage bool
+	tokenIDs        bool // return_token_ids
+}
+
+// unsupportedFields are members that change the answer in ways the simulator does not know. Values
+// that ask for nothing are let through. What only shapes the choice of tokens (top_p, penalties,
+// seed, …) is taken and makes no difference: the text is noise.
+var unsupportedFields = []string{
+	"best_of", "chat_template", "continue_final_message", "echo", "guided_json", "guided_regex", "kv_transfer_params",
+	"logit_bias", "logprobs", "n", "prompt_embeds", "prompt_logprobs", "response_format", "stop", "stream_interval",
+	"structured_outputs", "tools", "top_logprobs", "truncate_prompt_tokens", "use_beam_search",
+}
+
+// asksNothing are values that leave an unsupported member without effect.
+var asksNothing = []string{"null", "false", "0", `""`, "[]", "{}", `{"type":"text"}`}
+
+func checkUnsupported(f fields) *apiError {
+	for _, name := range unsupportedFields {
+		raw, ok := f[name]
+		if !ok || slices.Contains(asksNothing, string(raw)) {
+			continue
+		}
+		if single := name == "n" || name == "best_of" || name == "stream_interval"; single && string(raw) == "1" {
+			continue
+		}
+		return unsupported(name, fmt.Sprintf("%s=%.40s", name, raw))
+	}
+	return nil
+}
+
+func (s *Server) completions(x *exchange)     { s.generate(x, false) }
+func (s *Server) chatCompletions(x *exchange) { s.generate(x, true) }
+
+func (s *Server) generate(x *exchange, chat bool) {
+	f, body, bad := x.fields()
+	if bad != nil {
+		x.fail(bad)
+		return
+	}
+	g, bad := s.parseGeneration(x, f, chat)
+	if bad != nil {
+		x.fail(bad)
+		return
+	}
+	// The engine's own check comes after the headers of a stream are out.
+	if bad := s.checkVocabulary(g.request.prompt); bad != nil {
+		if g.stream {
+			s.startStream(x)
+			_, _ = x.w.Write(bad.event())
+			_, _ = x.w.Write(doneEvent)
+		} else {
+			x.fail(bad)
+		}
+		return
+	}
+	g.request.seed = hashText(uint64(s.config.Seed), string(body))
+	if g.request.order == "" {
+		g.request.order = fmt.Sprintf("%016x", g.request.seed)
+	}
+	if g.stream {
+		s.startStream(x)
+		s.core.submit(g.request)
+		s.streamAnswer(x, g)
+		return
+	}
+	s.core.submit(g.request)
+	s.wholeAnswer(x, g)
+}
+
+// parseGeneration checks a request in the order in which vLLM does.
+func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation, *apiError) {
+	g := &generation{chat: chat, created: x.start.Unix()}
+	r := &request{arrived: x.start, out: newOutbox()}
+	g.request = r
+
+	var list []message
+	var bad *apiError
+	if chat {
+		if list, bad = f.messages(); bad != nil {
+			return nil, bad
+		}
+	}
+	if bad := g.parseStreaming(f); bad != nil {
+		return nil, bad
+	}
+	if bad := parseSampling(r, f); bad != nil {
+		return nil, bad
+	}
+	if bad := checkUnsupported(f); bad != nil {
+		return nil, bad
+	}
+	if bad := s.checkModel(f); bad != nil {
+		return nil, bad
+	}
+	if chat {
+		if bad = s.checkCharacters(textLength(list)); bad == nil {
+			r.prompt = s.tokens.chatPrompt(list, true)
+			bad = s.checkTextLength(len(r.prompt))
+		}
+	} else {
+		r.prompt, bad = s.parsePrompt(f)
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	if bad := s.parseLimits(r, f, chat); bad != nil {
+		return nil, bad
+	}
+
+	name, bad := f.text("request_id")
+	if bad != nil {
+		return nil, bad
+	}
+	if header := x.r.Header.Get("X-Request-Id"); header != "" {
+		name = header
+	}
+	r.order = name
+	if name == "" {
+		name = s.newID(16)
+	}
+	g.id = "cmpl-" + name
+	if chat {
+		g.id = "chatcmpl-" + name
+	}
+	return g, nil
+}
+
+func (g *generation) parseStreaming(f fields) (bad *apiError) {
+	if g.stream, bad = f.boolean("stream", false); bad != nil {
+		return bad
+	}
+	if g.tokenIDs, bad = f.boolean("return_token_ids", false); bad != nil {
+		return bad
+	}
+	options, bad := f.object("stream_options")
+	if bad != nil || options == nil {
+		return bad
+	}
+	if !g.stream {
+		return badRequest("stream_options", "Stream options can only be defined when `stream=True`. (parameter=stream_options)")
+	}
+	if g.includeUsage, bad = options.boolean("include_usage", false); bad != nil {
+		return bad
+	}
+	continuous, bad := options.boolean("continuous_usage_stats", false)
+	g.continuousUsage = continuous && g.includeUsage
+	return bad
+}
+
+// maxSaltLength is vLLM's.
+const maxSaltLength = 128
+
+func parseSampling(r *request, f fields) *apiError {
+	temperature, _, bad := f.number("temperature")
+	switch {
+	case bad != nil:
+		return bad
+	case temperature < 0:
+		return badRequest("temperature", "temperature must be non-negative, got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
+	case temperature > 2:
+		return badRequest("temperature", "temperature must be in [0, 2], got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
+	}
+	if r.ignoreEOS, bad = f.boolean("ignore_eos", false); bad != nil {
+		return bad
+	}
+	if r.salt, bad = f.text("cache_salt"); bad != nil {
+		return bad
+	}
+	if f.given("cache_salt") && r.salt == "" {
+		return badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)")
+	}
+	if utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00") {
+		return badRequest("cache_salt", `Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\', or NUL. (parameter=cache_salt)`)
+	}
+	ids, bad := f.integers("stop_token_ids")
+	if bad != nil {
+		return bad
+	}
+	r.stopIDs = map[int]bool{}
+	for _, id := range ids {
+		r.stopIDs[id] = true
+	}
+	if f.given("suffix") {
+		return badRequest("suffix", "suffix is only supported for models with FIM completion rendering")
+	}
+	return nil
+}
+
+func containsAny(s, bytes string) bool {
+	for i := range len(s) {
+		for j := range len(bytes) {
+			if s[i] == bytes[j] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pythonFloat prints x as Python's repr does.
+func pythonFloat(x float64) string {
+	s := strconv.FormatFloat(x, 'f', -1, 64)
+	if x == float64(int64(x)) {
+		s += ".0"
+	}
+	return s
+}
+
+// parsePrompt reads the prompt of a completion: a text, token ids, or a list with one of either.
+func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
+	noPrompt := badRequest("", "You must pass at least one prompt")
+	if !f.given("prompt") {
+		return nil, noPrompt
+	}
+	raw := f["prompt"]
+	var several []json.RawMessage
+	if json.Unmarshal(raw, &several) == nil {
+		if len(several) == 0 {
+			return nil, noPrompt
+		}
+		if several[0][0] == '"' || several[0][0] == '[' {
+			if len(several) > 1 {
+				return nil, unsupported("prompt", fmt.Sprintf("%d prompts in one request", len(several)))
+			}
+			raw = several[0]
+		}
+	}
+	var ids []int
+	if json.Unmarshal(raw, &ids) == nil {
+		if len(ids) == 0 {
+			return nil, noPrompt
+		}
+		if limit := s.engine.MaxModelLen; len(ids) > limit {
+			return nil, contextExceeded(limit, strconv.Itoa(len(ids)), len(ids))
+		}
+		return ids, nil
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return nil, f.wrongType("prompt", "string_type", "Input should be a valid string")
+	}
+	if bad := s.checkCharacters(utf8.RuneCountInString(text)); bad != nil {
+		return nil, bad
+	}
+	special, bad := f.boolean("add_special_tokens", true)
+	if bad != nil {
+		return nil, bad
+	}
+	if special {
+		ids = append(ids, tokenBOS)
+	}
+	ids = s.tokens.encode(ids, text)
+	if len(ids) == 0 {
+		return nil, noPrompt
+	}
+	return ids, s.checkTextLength(len(ids))
+}
+
+func textLength(list []message) int {
+	n := 0
+	for _, m := range list {
+		n += utf8.RuneCountInString(m.content)
+	}
+	return n
+}
+
+// checkCharacters refuses a text that is too long whatever its tokens are, before they are made.
+func (s *Server) checkCharacters(n int) *apiError {
+	limit := s.engine.MaxModelLen
+	if bound := limit * maxTokenChars; n > bound {
+		return badRequest("input_text", "This model's maximum context length is %d tokens. However, your prompt contains %d characters (more than %d characters, which is the upper bound for %d input tokens). Please reduce the length of the input prompt. (parameter=input_text, value=%d)",
+			limit, n, bound, limit, n)
+	}
+	return nil
+}
+
+// checkTextLength refuses a text of too many tokens. vLLM stops counting one past the context.
+func (s *Server) checkTextLength(tokens int) *apiError {
+	limit := s.engine.MaxModelLen
+	if tokens <= limit {
+		return nil
+	}
+	return contextExceeded(limit, fmt.Sprintf("at least %d", limit+1), limit+1)
+}
+
+func contextExceeded(limit int, count string, value int) *apiError {
+	return badRequest("input_tokens", "This model's maximum context length is %d tokens. However, your prompt contains %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)",
+		limit, count, value)
+}
+
+// defaultCompletionTokens is the length of a completion that names none; a chat fills the context.
+const defaultCompletionTokens = 16
+
+// parseLimits settles how long the output may be. As 0.32 does, a length that does not fit the
+// context is cut without a word; only a prompt that leaves no room is refused.
+func (s *Server) parseLimits(r *request, f fields, chat bool) *apiError {
+	field := "max_tokens"
+	if chat && f.given("max_completion_tokens") {
+		field = "max_completion_tokens"
+	}
+	asked, given, bad := f.integer(field)
+	if bad != nil {
+		return bad
+	}
+	limit := s.engine.MaxModelLen
+	room := limit - len(r.prompt)
+	switch {
+	case given && asked > limit:
+		return badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, asked, limit)
+	case !given && chat:
+		asked = room
+	case !given:
+		asked = defaultCompletionTokens
+	}
+	r.maxTokens = min(asked, room)
+	if r.maxTokens < 1 {
+		return badRequest(field, "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", r.maxTokens)
+	}
+	if r.minTokens, _, bad = f.integer("min_tokens"); bad != nil {
+		return bad
+	}
+	switch {
+	case r.minTokens < 0:
+		return badRequest("", "min_tokens must be greater than or equal to 0, got %d.", r.minTokens)
+	case r.minTokens > r.maxTokens:
+		return badRequest("", "min_tokens must be less than or equal to max_tokens=%d, got %d.", r.maxTokens, r.minTokens)
+	}
+	return nil
+}
+
+// startStream sends the headers of a stream. vLLM sends them when it has accepted a request, long
+// before the first token.
+func (s *Server) startStream(x *exchange) {
+	x.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	x.status = http.StatusOK
+	x.w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(x.w).Flush() // a client that is gone shows by its context
+}

@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// request is one sequence in the engine. Fields below the line are the engine's.
+type request struct {
+	order     string // of requests that arrive in the same instant the lower goes first
+	seed      uint64 // decides its output, whatever else runs
+	prompt    []int
+	salt      string // separates prefix caches
+	maxTokens int
+	minTokens int
+	ignoreEOS bool
+	stopIDs   map[int]bool
+	arrived   time.Time // at the front-end
+	out       *outbox
+
+	//
+
+	output    []int
+	naturally int        // tokens after which it would end by itself
+	computed  int        // tokens whose KV is in the pool
+	blocks    int        // of the pool
+	entries   []*entry   // its full blocks in the prefix cache
+	keys      []blockKey // of its full blocks, as far as they were needed
+	scheduled int        // tokens of the step in progress
+	cached    int        // prompt tokens found in the prefix cache at first admission
+	preempted int
+
+	queuedAt    time.Time
+	scheduledAt time.Time // zero until first admitted
+	firstAt     time.Time
+	lastAt      time.Time
+	abortedAt   time.Time // zero unless the client went away
+}
+
+// known counts the tokens to be computed before the next one can be sampled.
+func (r *request) known() int { return len(r.prompt) + len(r.output) }
+
+func (r *request) token(i int) int {
+	if i < len(r.prompt) {
+		return r.prompt[i]
+	}
+	return r.output[i-len(r.prompt)]
+}
+
+// blockKey is the key of the full block number i: a hash chain over all tokens up to its end, begun
+// with the salt.
+func (r *request) blockKey(i, blockTokens int) blockKey {
+	for len(r.keys) <= i {
+		h := hashText(0, r.salt)
+		if n := len(r.keys); n > 0 {
+			h = uint64(r.keys[n-1])
+		}
+		for j := len(r.keys) * blockTokens; j < (len(r.keys)+1)*blockTokens; j++ {
+			h = mix(h ^ uint64(r.token(j)))
+		}
+		r.keys = append(r.keys, blockKey(h))
+	}
+	return r.keys[i]
+}
+
+// Outputs that may end by themselves have a length drawn from an exponential distribution.
+const meanNaturalTokens = 250
+
+func naturalLength(seed uint64) int {
+	u := float64(mix(seed)>>11) / (1 << 53)
+	return 1 + int(-math.Log(1-u)*meanNaturalTokens)
+}
+
+// sample makes r's next token. Of a hundred tokens two have no visible text, as is common with real
+// models under ignore_eos.
+func (r *request) sample(tok *tokenizer) int {
+	n := len(r.output)
+	if !r.ignoreEOS && n+1 >= r.naturally && n >= r.minTokens {
+		return tokenTurnEnd
+	}
+	h := mix(r.seed ^ mix(uint64(n+1)))
+	pick := h >> 8
+	switch h % 100 {
+	case 0, 1:
+		return firstUnused + int(pick%(tokenTurnStart-firstUnused))
+	case 2:
+		return tokenNewline
+	case 3, 4, 5:
+		return firstPiece + pieces1 + int(pick%pieces2)
+	}
+	words := uint64(len(tok.words) / wordForms)
+	return firstWord + wordForms*int(pick%words) + 1
+}
+
+// mix is the finaliser of splitmix64.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashText continues hash h with a text (FNV-1a, then mixed).
+func hashText(h uint64, s string) uint64 {
+	h ^= 0xcbf29ce484222325
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 0x100000001b3
+	}
+	return mix(h)
+}
+
+// Why an output ended.
+const (
+	finishStop   = "stop"
+	finishLength = "length"
+	finishAbort  = "abort"
+)
+
+// outbox carries a request's tokens from the engine to whoever answers its client. The engine never
+// waits for it.
+type outbox struct {
+	mu     sync.Mutex
+	tokens []int
+	finish string // "" while more is to come
+	stopID int    // the token id that ended it, when finish is stop
+	ready  chan struct{}
+}
+
+func newOutbox() *outbox { return &outbox{ready: make(chan struct{}, 1)} }
+
+func (o *outbox) put(finish string, stopID int, tokens ...int) {
+	o.mu.Lock()
+	o.tokens = append(o.tokens, tokens...)
+	o.finish, o.stopID = finish, stopID
+	o.mu.Unlock()
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what came since the last call, appended to buf.
+func (o *outbox) take(buf []int) (tokens []int, finish string, stopID int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	tokens = append(buf, o.tokens...)
+	o.tokens = o.tokens[:0]
+	return tokens, o.finish, o.stopID
+}

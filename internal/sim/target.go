@@ -1,0 +1,242 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"bench/internal/capacity"
+	"bench/internal/catalog"
+)
+
+// Prefix is how a target names the simulator.
+const Prefix = "sim:"
+
+// Config says what is simulated. [ParseTarget] makes one that can start.
+type Config struct {
+	GPU    catalog.GPU
+	Model  catalog.Model
+	Engine capacity.Engine // zero values mean vLLM's own defaults
+	// NumGPUBlocksOverride forces the size of the KV pool; 0 = as much as fits.
+	NumGPUBlocksOverride int
+	ServedModel          string // name that clients use; "" = the checkpoint's
+	APIKey               string // asked of every /v1 request; "" = none
+	Seed                 int64  // of output texts, their lengths where EOS is honoured, and ids
+}
+
+// The machine of the plan document as it probably is: a 3090 with 4-bit weights.
+const (
+	defaultGPU         = "rtx-3090"
+	defaultModel       = "google/gemma-3-12b-it"
+	defaultQuant       = "w4a16"
+	defaultMaxModelLen = 4096
+	defaultUtilization = 0.95
+	defaultVersion     = "0.32.0"
+)
+
+// What vLLM takes, as far as the simulator knows it.
+var (
+	quantMethods  = []string{"none", "awq", "gptq", "w4a16", "fp8", "int8", "bitsandbytes", "nvfp4", "mxfp4", "gguf"}
+	kvCacheDTypes = []string{"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}
+)
+
+var versionSyntax = regexp.MustCompile(`^[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?$`)
+
+// setting is one key of a target.
+type setting struct {
+	key string
+	set func(c *Config, value string) error
+}
+
+// settings are all keys a target may have, in the order errors list them.
+var settings = []setting{
+	{"gpu", func(c *Config, v string) (err error) { c.GPU, err = catalog.FindGPU(v); return err }},
+	{"model", func(c *Config, v string) (err error) { c.Model, err = catalog.FindModel(v); return err }},
+	{"quant", func(c *Config, v string) error { return oneOf(&c.Engine.Quantization, v, quantMethods) }},
+	{"tp", func(c *Config, v string) error { return positive(&c.Engine.TensorParallel, v) }},
+	{"max-model-len", func(c *Config, v string) error { return positive(&c.Engine.MaxModelLen, v) }},
+	{"max-num-seqs", func(c *Config, v string) error { return positive(&c.Engine.MaxNumSeqs, v) }},
+	{"max-num-batched-tokens", func(c *Config, v string) error { return positive(&c.Engine.MaxNumBatchedTokens, v) }},
+	{"gpu-memory-utilization", func(c *Config, v string) error { return share(&c.Engine.GPUMemoryUtilization, v) }},
+	{"kv-cache-dtype", func(c *Config, v string) error { return oneOf(&c.Engine.KVCacheDType, v, kvCacheDTypes) }},
+	{"num-gpu-blocks-override", func(c *Config, v string) error { return positive(&c.NumGPUBlocksOverride, v) }},
+	{"enforce-eager", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
+	{"version", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
+	{"served-model", func(c *Config, v string) error { c.ServedModel = v; return nil }},
+	{"seed", func(c *Config, v string) error { return integer(&c.Seed, v) }},
+}
+
+// ParseTarget reads a target such as "sim:" or "sim:gpu=l4,model=google/gemma-3-4b-it,tp=2". What is
+// left out is a 3090 with Gemma 3 12B in 4 bits; quantisation is that default's only for that model.
+// The version decides memory and speed; the wire format is 0.32's. A set-up that vLLM would refuse
+// to start is an error in vLLM's words.
+func ParseTarget(s string) (Config, error) {
+	list, ok := strings.CutPrefix(s, Prefix)
+	if !ok {
+		return Config{}, fmt.Errorf("target %q does not name the simulator: it begins with %q", s, Prefix)
+	}
+	values := map[string]string{}
+	for field := range strings.SplitSeq(list, ",") {
+		if field = strings.TrimSpace(field); field == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(field, "=")
+		if !slices.ContainsFunc(settings, func(s setting) bool { return s.key == key }) {
+			return Config{}, fmt.Errorf("%s%s: the simulator has no setting %q; it has %s", Prefix, list, key, strings.Join(settingKeys(), ", "))
+		}
+		if value == "" {
+			return Config{}, fmt.Errorf("%s%s: %s needs a value, as in %s", Prefix, list, key, key+"="+exampleOf(key))
+		}
+		if _, twice := values[key]; twice {
+			return Config{}, fmt.Errorf("%s%s: %s is given twice", Prefix, list, key)
+		}
+		values[key] = value
+	}
+	model, ownModel := values["model"]
+	values["gpu"] = cmp.Or(values["gpu"], defaultGPU)
+	values["model"] = cmp.Or(model, defaultModel)
+	values["version"] = cmp.Or(values["version"], defaultVersion)
+	if !ownModel {
+		values["quant"] = cmp.Or(values["quant"], defaultQuant)
+	}
+	c := Config{Engine: capacity.Engine{GPUMemoryUtilization: defaultUtilization}}
+	for _, s := range settings {
+		if value, given := values[s.key]; given {
+			if err := s.set(&c, value); err != nil {
+				return Config{}, fmt.Errorf("%s%s: %s: %w", Prefix, list, s.key, err)
+			}
+		}
+	}
+	if c.Engine.MaxModelLen == 0 {
+		c.Engine.MaxModelLen = min(defaultMaxModelLen, c.Model.MaxPositionEmbeddings)
+	}
+	if _, err := c.plan(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+func settingKeys() []string {
+	var keys []string
+	for _, s := range settings {
+		keys = append(keys, s.key)
+	}
+	return keys
+}
+
+func exampleOf(key string) string {
+	switch key {
+	case "gpu":
+		return defaultGPU
+	case "model", "served-model":
+		return defaultModel
+	case "quant":
+		return defaultQuant
+	case "kv-cache-dtype":
+		return "fp8"
+	case "gpu-memory-utilization":
+		return "0.9"
+	case "enforce-eager":
+		return "true"
+	case "version":
+		return defaultVersion
+	}
+	return "8"
+}
+
+func oneOf(dst *string, v string, allowed []string) error {
+	if !slices.Contains(allowed, v) {
+		return fmt.Errorf("%q is not known; possible are %s", v, strings.Join(allowed, ", "))
+	}
+	*dst = v
+	return nil
+}
+
+func positive(dst *int, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a whole number above 0", v)
+	}
+	*dst = n
+	return nil
+}
+
+func integer(dst *int64, v string) error {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a whole number", v)
+	}
+	*dst = n
+	return nil
+}
+
+func share(dst *float64, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f > 0 && f <= 1) {
+		return fmt.Errorf("%q is not a share above 0 and at most 1", v)
+	}
+	*dst = f
+	return nil
+}
+
+func boolean(dst *bool, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return fmt.Errorf("%q is neither true nor false", v)
+	}
+	*dst = b
+	return nil
+}
+
+func versionNumber(dst *string, v string) error {
+	if !versionSyntax.MatchString(v) {
+		return fmt.Errorf("%q is not a version such as %s", v, defaultVersion)
+	}
+	*dst = v
+	return nil
+}
+
+// plan divides the GPU's memory as vLLM does at start; the error is vLLM's own refusal.
+func (c Config) plan() (capacity.Memory, error) {
+	refused := func(format string, args ...any) (capacity.Memory, error) {
+		return capacity.Memory{}, fmt.Errorf("the simulated vLLM does not start: "+format, args...)
+	}
+	e := c.Engine.WithDefaults(c.Model, c.GPU)
+	if refusals := capacity.Refusals(c.Model, c.GPU, c.Engine); len(refusals) > 0 {
+		return refused("ValueError: %s", refusals[0].Reason)
+	}
+	mem, err := capacity.PlanMemory(c.Model, c.GPU, c.Engine)
+	switch {
+	case err != nil:
+		return refused("%w", err)
+	case mem.Weights >= mem.Budget:
+		return refused("CUDA out of memory. Failed to load model - not enough GPU memory. Try lowering --gpu-memory-utilization to free memory for weights, increasing --tensor-parallel-size, or using --quantization. (%s)", mem.Reason)
+	case mem.Blocks < 1:
+		return refused("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine. (%s)", mem.Reason)
+	}
+	if c.NumGPUBlocksOverride > 0 {
+		mem.Blocks = c.NumGPUBlocksOverride
+	}
+	fits := func(tokens int) bool {
+		return mem.GuaranteedConcurrencyAt(tokens) >= 1 && mem.BlocksForAdmission(tokens) <= mem.UsableBlocks()
+	}
+	if !fits(e.MaxModelLen) {
+		blocks := float64(mem.Blocks) / mem.GuaranteedConcurrencyAt(e.MaxModelLen)
+		blocks = max(blocks, float64(mem.BlocksForAdmission(e.MaxModelLen)+1)) // the null block
+		low, high := 0, e.MaxModelLen                                          // fits(low), not fits(high)
+		for high-low > 1 {
+			if mid := (low + high) / 2; fits(mid) {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		return refused("ValueError: To serve at least one request with the model's max seq len (%d), (%.2f GiB KV cache is needed, which is larger than the available KV cache memory (%.2f GiB). Based on the available memory, the estimated maximum model length is %d. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine.",
+			e.MaxModelLen, blocks*mem.BlockBytes.GiB(), float64(mem.Blocks)*mem.BlockBytes.GiB(), low)
+	}
+	mem.GuaranteedConcurrency = mem.GuaranteedConcurrencyAt(e.MaxModelLen)
+	return mem, nil
+}

@@ -1,0 +1,201 @@
+package vllm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxRedirects = 1
+	maxInterim   = 8        // 1xx answers before the real one
+	errorLimit   = 64 << 10 // bytes read of an error answer
+)
+
+// exchange is one request and its answer on one connection.
+type exchange struct {
+	pool    *pool
+	payload []byte
+	header  http.Header // added to the request's own
+	timeout time.Duration
+
+	conn        *conn
+	body        *body
+	response    *http.Response // what go-openai was given
+	stop        func() bool    // ends the watch on the context
+	deadline    time.Time
+	sent        bool  // the write of the request has begun
+	sentNS      int64 // just before it
+	connectedNS int64 // since when the connection was free for this request
+	headersNS   int64 // read that completed the response head
+	status      int   // 0: no response head came
+}
+
+type exchangeKey struct{}
+
+// doer is the HTTP client given to go-openai: it performs the exchange that the request's context
+// carries, with that exchange's body in place of the request's.
+type doer struct{}
+
+// Do performs one attempt.
+func (doer) Do(req *http.Request) (*http.Response, error) {
+	ex, ok := req.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return nil, errors.New("vllm: request without an exchange")
+	}
+	return ex.do(req)
+}
+
+// do sends the request and reads the answer's head. The one thing it follows is a 307 or 308 to
+// the very same origin, as web frameworks answer to a stray slash; any other 3xx is returned.
+func (ex *exchange) do(req *http.Request) (*http.Response, error) {
+	for hop := 0; ; hop++ {
+		resp, err := ex.once(req)
+		if err != nil {
+			return nil, err
+		}
+		next := sameOrigin(req.URL, resp)
+		if next == nil || hop == maxRedirects {
+			return resp, nil
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(ex.body, errorLimit))
+		ex.release()
+		req.URL = next
+	}
+}
+
+// once is one request on one connection.
+func (ex *exchange) once(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	c, err := ex.pool.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wire, err := ex.encode(req, c)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if ex.deadline.IsZero() {
+		ex.deadline = time.Now().Add(ex.timeout)
+	}
+	ex.conn, ex.body, ex.connectedNS = c, nil, c.readyNS
+	if err := c.SetDeadline(ex.deadline); err != nil {
+		c.Close()
+		return nil, err
+	}
+	ex.stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(past()) })
+	sent := ex.pool.dialer.clock.Now()
+	if !ex.sent {
+		ex.sent, ex.sentNS = true, sent
+	}
+	if _, err := c.Write(wire); err != nil {
+		ex.release()
+		return nil, err
+	}
+	resp, err := ex.readHead(req)
+	if err != nil {
+		ex.release()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// encode is the request as it goes on the wire, so that it leaves in one write.
+func (ex *exchange) encode(req *http.Request, c *conn) ([]byte, error) {
+	req.Body, req.GetBody, req.ContentLength = nil, nil, int64(len(ex.payload))
+	if ex.payload != nil {
+		req.Body = io.NopCloser(bytes.NewReader(ex.payload))
+	}
+	req.Header.Set("User-Agent", "bench")
+	req.Header.Set("Accept-Encoding", "identity")
+	for k, v := range ex.header {
+		req.Header[k] = v
+	}
+	if c.proxy != "" {
+		req.Header.Set("Proxy-Authorization", c.proxy)
+	}
+	var buf bytes.Buffer
+	buf.Grow(len(ex.payload) + 1024)
+	write := req.Write
+	if c.absolute {
+		write = req.WriteProxy
+	}
+	if err := write(&buf); err != nil {
+		return nil, fmt.Errorf("building the request: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// readHead reads the head of the answer and leaves the connection at its body.
+func (ex *exchange) readHead(req *http.Request) (*http.Response, error) {
+	c := ex.conn
+	c.socket.budget = headerLimit
+	before := c.socket.reads
+	for range maxInterim {
+		resp, err := http.ReadResponse(c.br, req)
+		if err != nil {
+			if c.socket.reads == before && errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, errNoAnswer
+			}
+			return nil, err
+		}
+		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+			continue
+		}
+		c.socket.budget = -1
+		ex.headersNS, ex.status = c.socket.readNS, resp.StatusCode
+		ex.body = newBody(ex, resp)
+		resp.Body, err = decoded(ex.body, strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))))
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode >= 400 {
+			resp.Body = &limitedBody{io.LimitReader(resp.Body, errorLimit), resp.Body}
+		}
+		ex.response = resp
+		return resp, nil
+	}
+	return nil, errBadFraming
+}
+
+// limitedBody bounds what go-openai reads of an error answer.
+type limitedBody struct {
+	io.Reader
+	io.Closer
+}
+
+// release gives the connection back where a next request can follow on it, else closes it. A
+// context that ended meanwhile may still touch the connection's deadline, so it is closed then.
+func (ex *exchange) release() {
+	c := ex.conn
+	if c == nil {
+		return
+	}
+	ex.conn = nil
+	keep := ex.stop() && ex.body != nil && ex.body.err == io.EOF && ex.body.reuse && c.br.Buffered() == 0
+	if !keep || c.SetDeadline(time.Time{}) != nil {
+		c.Close()
+		return
+	}
+	c.readyNS = c.socket.readNS
+	ex.pool.put(c)
+}
+
+// sameOrigin is where a 307 or 308 points if scheme, host and port stay the same, else nil.
+func sameOrigin(from *url.URL, resp *http.Response) *url.URL {
+	if resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect {
+		return nil
+	}
+	to, err := from.Parse(resp.Header.Get("Location"))
+	if err != nil || to.Scheme != from.Scheme || hostPort(to) != hostPort(from) || to.User != nil || *to == *from {
+		return nil
+	}
+	return to
+}

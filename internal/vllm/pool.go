@@ -1,0 +1,144 @@
+package vllm
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// maxIdle is below the 5 s after which vLLM's HTTP server closes an idle connection, so that no
+// request is sent into one that is being closed.
+const maxIdle = 4 * time.Second
+
+// openersAtOnce bounds how many connections are dialled side by side.
+const openersAtOnce = 64
+
+// pool keeps idle connections. While idle, each is watched by a read that returns only when the
+// server closes it: a dead connection is known before a request is given to it.
+type pool struct {
+	dialer *dialer
+
+	mu       sync.Mutex
+	idle     []*conn
+	closed   bool
+	watchers sync.WaitGroup
+}
+
+// take gives a live idle connection, or dials one.
+func (p *pool) take(ctx context.Context) (*conn, error) {
+	for {
+		c := p.pop()
+		if c == nil {
+			return p.dialer.open(ctx)
+		}
+		if c.wake() {
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+func (p *pool) pop() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	c := p.idle[len(p.idle)-1]
+	p.idle = p.idle[:len(p.idle)-1]
+	return c
+}
+
+// put keeps a connection for a later request and begins to watch it.
+func (p *pool) put(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		c.Close()
+		return
+	}
+	c.idleSince = time.Now()
+	c.watch = make(chan error, 1)
+	p.watchers.Go(func() {
+		_, err := c.br.Peek(1)
+		c.watch <- err
+	})
+	p.idle = append(p.idle, c)
+}
+
+// wake ends the watch and says whether the connection is fit for a request. Bytes that came
+// unasked make it unfit as much as its end does.
+func (c *conn) wake() bool {
+	if c.SetReadDeadline(past()) != nil {
+		return false
+	}
+	err := <-c.watch
+	return isTimeout(err) && time.Since(c.idleSince) < maxIdle && c.SetReadDeadline(time.Time{}) == nil
+}
+
+// fill brings the pool to n idle connections that are alive and fresh.
+func (p *pool) fill(ctx context.Context, n int) error {
+	var live []*conn
+	for len(live) < n {
+		c := p.pop()
+		if c == nil {
+			break
+		}
+		if c.wake() {
+			live = append(live, c)
+		} else {
+			c.Close()
+		}
+	}
+	missing := n - len(live)
+	opened := make([]*conn, max(0, missing))
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+		slots = make(chan struct{}, openersAtOnce)
+	)
+	for i := range opened {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			c, err := p.dialer.open(ctx)
+			if err != nil {
+				once.Do(func() { first = err })
+				return
+			}
+			opened[i] = c
+		})
+	}
+	wg.Wait()
+	for _, c := range append(live, opened...) {
+		if c != nil {
+			p.put(c)
+		}
+	}
+	return first
+}
+
+// close closes what is idle and waits for the watchers; connections that come back later are
+// closed at once.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	for _, c := range p.idle {
+		c.Close()
+	}
+	p.idle = nil
+	p.mu.Unlock()
+	p.watchers.Wait()
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}

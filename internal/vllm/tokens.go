@@ -1,0 +1,103 @@
+package vllm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	openai "github.com/sashabaranov/go-openai"
+
+	"bench/internal/record"
+)
+
+// ErrNoTokenize says that the server has no /tokenize; [Client.ProbeTokens] counts without it.
+var ErrNoTokenize = errors.New("the server has no /tokenize")
+
+// tokenizeBody is /tokenize in both its forms. The chat template writes the begin-of-text token
+// itself, so special tokens are added to plain prompts only, as generation does.
+type tokenizeBody struct {
+	Model               string                         `json:"model"`
+	Prompt              string                         `json:"prompt,omitempty"`
+	Messages            []openai.ChatCompletionMessage `json:"messages,omitempty"`
+	AddGenerationPrompt bool                           `json:"add_generation_prompt,omitempty"`
+	AddSpecialTokens    bool                           `json:"add_special_tokens"`
+}
+
+// CountTokens is the number of prompt tokens that prompt makes at endpoint, template included, by
+// the server's own tokenizer. It is ErrNoTokenize where the server has none to ask.
+func (c *Client) CountTokens(ctx context.Context, endpoint, prompt string) (int, error) {
+	const path = "/tokenize"
+	model := c.served.Load()
+	if model == nil {
+		return 0, errors.New("the served model is not known yet: ask the server for it first")
+	}
+	body := tokenizeBody{Model: *model}
+	if endpoint == Chat {
+		body.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}
+		body.AddGenerationPrompt = true
+	} else {
+		body.Prompt, body.AddSpecialTokens = prompt, true
+	}
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return 0, fmt.Errorf("encoding the request for %s: %w", path, err)
+	}
+	a, err := c.call(ctx, http.MethodPost, path, encoded, documentLimit)
+	if err != nil {
+		return 0, err
+	}
+	switch a.status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return 0, ErrNoTokenize
+	}
+	if err := c.expectOK(path, a); err != nil {
+		return 0, err
+	}
+	var doc struct {
+		Count *int `json:"count"`
+	}
+	if json.Unmarshal(a.body, &doc) != nil || doc.Count == nil || *doc.Count < 0 {
+		return 0, &Error{Class: record.ErrBadPayload, Status: a.status, Message: path + " answers without a token count"}
+	}
+	return *doc.Count, nil
+}
+
+// ProbeTokens is the number of prompt tokens as usage of a request for one output token tells it.
+func (c *Client) ProbeTokens(ctx context.Context, endpoint, prompt string) (int, error) {
+	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: prompt, MaxTokens: 1, AnyLength: true})
+	if err != nil {
+		return 0, err
+	}
+	r := c.Send(ctx, p)
+	switch {
+	case r.PromptTokens != nil:
+		return *r.PromptTokens, nil
+	case !r.Success:
+		return 0, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
+	}
+	return 0, &Error{Class: record.ErrBadPayload, Status: r.HTTPStatus,
+		Message: "the server sends no usage although stream_options.include_usage was set: prompt lengths cannot be proven"}
+}
+
+// ignoreEOSProbe is how many tokens are asked for after a question that two tokens answer.
+const ignoreEOSProbe = 32
+
+// ProbeIgnoreEOS finds out whether the server honours ignore_eos: a question answered by one word
+// must still give every token that was asked for. A server that does not honour it stops early.
+func (c *Client) ProbeIgnoreEOS(ctx context.Context, endpoint string) (bool, error) {
+	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: "Answer with the single word yes: is water wet?",
+		MaxTokens: ignoreEOSProbe, IgnoreEOS: true, AnyLength: true})
+	if err != nil {
+		return false, err
+	}
+	r := c.Send(ctx, p)
+	if !r.Success {
+		return false, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
+	}
+	if r.CompletionTokens == nil { // several tokens may have come in one chunk
+		return r.FinishReason == "length", nil
+	}
+	return *r.CompletionTokens == ignoreEOSProbe && r.FinishReason == "length", nil
+}
