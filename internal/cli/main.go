@@ -135,7 +135,18 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := "see `bench --help`"
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean `bench " + near[0] + "`?"
+		}
+		return usagef("unknown command %q; %s", args[0], hint)
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

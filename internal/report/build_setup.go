@@ -13,14 +13,19 @@ func (b builder) sizing(doc *record.Sizing) section {
 	s := section{title: b.t(wSizing)}
 	s.para(b.f(wSizingFor, doc.Model.ID, unit.Count(doc.Demand.Concurrent), unit.Count(doc.Demand.ContextTokens)))
 	s.table(b.optionTable(doc.Options))
-	s.table(b.setupTable(doc.Setups))
+	setups, caption := doc.Setups, b.t(wSetups)
+	if len(setups) > maxSetups {
+		setups = bestOfEach(setups)
+		caption = b.f(wBestSetups, len(setups), len(doc.Setups))
+	}
+	s.table(b.setupTable(caption, setups))
 	s.para(b.t(wMemoryOf))
 	var notes []string
 	for _, n := range doc.Notes {
 		notes = append(notes, b.t(n))
 	}
 	s.list(notes)
-	s.table(b.reasonTable(doc.Setups))
+	s.table(b.reasonTable(setups))
 	if doc.Plan != nil {
 		b.planReview(&s, doc.Plan)
 	}
@@ -28,7 +33,7 @@ func (b builder) sizing(doc *record.Sizing) section {
 }
 
 func (b builder) optionTable(o record.Options) *table {
-	t := &table{columns: []column{{title: b.t(wOption)}, {title: b.t(wSetup)}, {title: b.t(wLayout)},
+	t := &table{columns: []column{{title: b.t(wOption)}, {title: b.t(wSetup), wrap: true}, {title: b.t(wLayout)},
 		{title: b.t(wBuy), right: true}, {title: b.t(wHour), right: true}, {title: b.t(wWhy), wrap: true}}}
 	for _, x := range []struct {
 		name record.Text
@@ -45,8 +50,24 @@ func (b builder) optionTable(o record.Options) *table {
 	return t
 }
 
-func (b builder) setupTable(setups []record.Setup) *table {
-	t := &table{caption: b.t(wSetups), columns: []column{{title: "#", right: true}, {title: b.t(wSetup)}, {title: b.t(wLayout)},
+// maxSetups is the number of set-ups up to which all are shown.
+const maxSetups = 20
+
+// bestOfEach keeps the first set-up of each GPU.
+func bestOfEach(setups []record.Setup) []record.Setup {
+	seen := map[string]bool{}
+	var out []record.Setup
+	for _, s := range setups {
+		if !seen[s.GPU] {
+			seen[s.GPU] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (b builder) setupTable(caption string, setups []record.Setup) *table {
+	t := &table{caption: caption, columns: []column{{title: "#", right: true}, {title: b.t(wSetup), wrap: true}, {title: b.t(wLayout)},
 		{title: b.t(wWeights), right: true}, {title: b.t(wKV), right: true}, {title: b.t(wGuaranteed), right: true},
 		{title: b.t(wSteady), right: true}, {title: b.t(wBuy), right: true}, {title: b.t(wHour), right: true}, {title: b.t(wVerdict)}}}
 	for _, x := range setups {
@@ -66,7 +87,7 @@ func (b builder) setupTable(setups []record.Setup) *table {
 }
 
 func (b builder) reasonTable(setups []record.Setup) *table {
-	t := &table{caption: b.t(wReasons), columns: []column{{title: "#", right: true}, {title: b.t(wSetup)},
+	t := &table{caption: b.t(wReasons), columns: []column{{title: "#", right: true}, {title: b.t(wSetup), wrap: true},
 		{title: b.t(wPriceDate)}, {title: b.t(wReasons), wrap: true}}}
 	for _, x := range setups {
 		var reasons []string
@@ -77,7 +98,7 @@ func (b builder) reasonTable(setups []record.Setup) *table {
 		if x.Price != nil {
 			asOf = orUnknown(x.Price.AsOf)
 		}
-		t.rows = append(t.rows, row(strconv.Itoa(x.Rank), setupName(x.GPU, x.Count), asOf, strings.Join(reasons, " ")))
+		t.rows = append(t.rows, row(strconv.Itoa(x.Rank), setupName(x.GPU, x.Count), asOf, strings.Join(reasons, "; ")))
 	}
 	return t
 }
@@ -145,7 +166,7 @@ func (b builder) verify(doc *record.Verify) section {
 		t.rows = append(t.rows, []cell{{text: c.Name}, b.checkState(c.State), {text: b.t(c.Evidence)}})
 	}
 	s.table(t)
-	t = &table{caption: b.t(wSays), columns: []column{{title: b.t(wEvidence)}, {title: b.t(wPointsTo)}, {title: b.t(wStrength)}, {title: b.t(wSays), wrap: true}}}
+	t = &table{caption: b.t(wConclusions), columns: []column{{title: b.t(wEvidence)}, {title: b.t(wPointsTo)}, {title: b.t(wStrength)}, {title: b.t(wSays), wrap: true}}}
 	for _, c := range doc.Loaded.Conclusions {
 		t.rows = append(t.rows, row(c.Evidence, orUnknown(c.Quantization), b.strength(c.Strength), b.t(c.Text)))
 	}

@@ -91,7 +91,7 @@ func (f folder) ReadServerRows(name string) ([]record.ServerRow, error) {
 const cooldownNS = 30e9
 
 // nine is the plan's T1–T9 with its two baselines.
-func nine(t *testing.T) Input {
+func nine(t testing.TB) Input {
 	s := server{slots: 16, baseMS: 28, perReqMS: 1.6}
 	var in Input
 	at := int64(2e9)
@@ -118,7 +118,7 @@ func nine(t *testing.T) Input {
 }
 
 // one is a single test without baseline, telemetry or environment.
-func one(t *testing.T) Input {
+func one(t testing.TB) Input {
 	rec, _ := server{slots: 8, baseMS: 20, perReqMS: 1}.measure("c8-100-100", record.KindConcurrent, 8, 100, 100, 1, 0)
 	rec.Detail.Files, rec.Detail.ServerDelta, rec.Results.PeakMemoryMB = record.Files{}, nil, nil
 	in := Input{Tests: []record.Record{rec}}
@@ -132,15 +132,15 @@ func one(t *testing.T) Input {
 
 // forty is a matrix of one's own: 36 tests of one shape at neighbouring concurrencies and four of
 // others, some failed, resumed a day later.
-func forty(t *testing.T) Input {
+func forty(t testing.TB) Input {
 	s := server{slots: 200, baseMS: 18, perReqMS: 0.4}
 	var in Input
 	at := int64(0)
 	n := 1
 	for i := range 40 {
-		input, output := 1000, 300
+		input, output := 200, 40
 		if i >= 36 {
-			input, n = 4000+1000*i, 1<<(i-34)
+			input, n = 400+100*i, 1<<(i-34)
 		}
 		rec, end := s.measure(fmt.Sprintf("load-%02d", i+1), record.KindConcurrent, n, input, output, 5, at)
 		at = end + 10e9
@@ -160,7 +160,7 @@ func forty(t *testing.T) Input {
 	return in
 }
 
-func finish(t *testing.T, in Input) Input {
+func finish(t testing.TB, in Input) Input {
 	t.Helper()
 	in.Run = record.Run{Schema: record.SchemaRun, CreatedAt: time.Date(2025, 12, 1, 9, 30, 0, 0, time.UTC), ToolVersion: "v0.1.0",
 		Identity: record.Identity{KVCacheDType: "auto"},

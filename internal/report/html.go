@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"regexp"
 	"strings"
 )
 
@@ -123,9 +124,12 @@ func inlineSVG(svg []byte) template.HTML {
 	return template.HTML(svg)
 }
 
+// quantity is a figure with its unit, which must not part at the end of a line.
+var quantity = regexp.MustCompile(`(\d) (ms|s|tokens/s|MiB|GiB|%|×)`)
+
 // code shows text in backquotes, the commands a reader can run, as code.
 func code(s string) template.HTML {
-	parts := strings.Split(s, "`")
+	parts := strings.Split(quantity.ReplaceAllString(s, "$1\u00a0$2"), "`")
 	var out strings.Builder
 	for i, p := range parts {
 		if len(parts)%2 == 1 && i%2 == 1 {

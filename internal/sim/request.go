@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// request is one sequence in the engine. Fields below the line are the engine's.
+// request is one sequence in the engine.
 type request struct {
 	order     string // of requests that arrive in the same instant the lower goes first
 	seed      uint64 // decides its output, whatever else runs
@@ -19,7 +19,7 @@ type request struct {
 	arrived   time.Time // at the front-end
 	out       *outbox
 
-	//
+	// What follows is the engine's, guarded by its mutex.
 
 	output    []int
 	naturally int        // tokens after which it would end by itself

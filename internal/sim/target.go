@@ -217,8 +217,11 @@ func (c Config) plan() (capacity.Memory, error) {
 	case mem.Blocks < 1:
 		return refused("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine. (%s)", mem.Reason)
 	}
-	if c.NumGPUBlocksOverride > 0 {
-		mem.Blocks = c.NumGPUBlocksOverride
+	if n := c.NumGPUBlocksOverride; n > 0 {
+		if room := mem.Total - mem.Weights - mem.Activation - mem.NonTorch; n > int(room/mem.BlockBytes) {
+			return refused("CUDA out of memory. Tried to allocate a KV cache of %d blocks of %v; %v of the card are left for it", n, mem.BlockBytes, room)
+		}
+		mem.Blocks = n
 	}
 	fits := func(tokens int) bool {
 		return mem.GuaranteedConcurrencyAt(tokens) >= 1 && mem.BlocksForAdmission(tokens) <= mem.UsableBlocks()

@@ -56,8 +56,9 @@ func (c candidate) steady() int {
 }
 
 // layouts are the ways to divide count cards, most replicas first. Pipeline parallel stages come in
-// only where the heads do not divide by the whole count, behind every layout without them. Where
-// nothing divides count, the layout asked for is returned as it is, to be refused in words.
+// only where the heads do not divide by the whole count, as stages of the largest tensor parallel
+// group, behind every layout without them. Where the layout asked for does not divide count, it is
+// returned with no replica, to be refused in words.
 func layouts(req Request, count int) []layout {
 	tps := capacity.TensorParallelSizes(req.Model, count)
 	if tp := req.Engine.TensorParallel; tp > 0 {
@@ -70,12 +71,16 @@ func layouts(req Request, count int) []layout {
 			out = append(out, layout{tp, pp, count / (tp * pp)})
 		}
 	}
-	if fixedPP == 0 && !slices.Contains(tps, count) {
-		for _, tp := range slices.Backward(tps) {
-			for pp := 2; pp <= count/tp && pp <= req.Model.NumLayers(); pp++ {
-				if count%(tp*pp) == 0 {
-					out = append(out, layout{tp, pp, count / (tp * pp)})
-				}
+	if req.Engine.TensorParallel == 0 && fixedPP == 0 && !slices.Contains(tps, count) {
+		tp := 1
+		for _, n := range tps {
+			if count%n == 0 {
+				tp = n // ascending, so the largest stays
+			}
+		}
+		for pp := 2; pp <= count/tp && pp <= req.Model.NumLayers(); pp++ {
+			if count%(tp*pp) == 0 {
+				out = append(out, layout{tp, pp, count / (tp * pp)})
 			}
 		}
 	}

@@ -47,26 +47,22 @@ const impossibleShare = 0.97
 
 // guess collects conclusions and the widths they rule out.
 type guess struct {
-	m       catalog.Model
-	gpu     catalog.GPU
-	engine  capacity.Engine // of the server, as far as it tells
-	labels  map[string]string
-	out     []record.Conclusion
-	ruled   []int // widths ruled out by arithmetic
-	byMem   bool  // 16 bit is ruled out by memory
-	bySpeed bool  // 16 bit is ruled out by decode speed
-	proven  bool  // 16 bit is ruled out with no other reading
+	m      catalog.Model
+	gpu    catalog.GPU
+	engine capacity.Engine // of the server, as far as it tells
+	labels map[string]string
+	out    []record.Conclusion
+	ruled  []int // widths that do not agree with the evidence
+	// Of these, the ones that weights on the card, or the time to read them, make impossible. Each
+	// has one way out: weights kept by the CPU, or several tokens a step.
+	byMemory, bySpeed []int
 }
 
 func (g *guess) conclude(evidence, points string, s record.Strength, text record.Text) {
 	g.out = append(g.out, record.Conclusion{Evidence: evidence, Quantization: points, Strength: s, Text: text})
 }
 
-func (g *guess) rule(bits int) {
-	if !slices.Contains(g.ruled, bits) {
-		g.ruled = append(g.ruled, bits)
-	}
-}
+func (g *guess) rule(bits int) { g.ruled = append(g.ruled, bits) }
 
 func (g *guess) left() []width {
 	return slices.DeleteFunc(widths(), func(w width) bool { return slices.Contains(g.ruled, w.bits) })
@@ -85,7 +81,7 @@ func GuessLoaded(ev Evidence) record.Loaded {
 	if !known && ev.Model != nil {
 		m, known = *ev.Model, true
 	}
-	g := &guess{m: m, labels: ev.Server.CacheConfig}
+	g := &guess{m: m, labels: ev.Server.CacheConfig, out: []record.Conclusion{}}
 	g.name(quant, known)
 	if !known {
 		out.Conclusions = g.out
@@ -177,31 +173,34 @@ func (g *guess) offloadExcluded() bool {
 	return err == nil && gb == 0
 }
 
-// byMemory is how sure arithmetic over GPU memory is.
-func (g *guess) byMemory() record.Strength {
-	if g.offloadExcluded() {
-		return record.StrengthProven
-	}
-	return record.StrengthLikely
+// impossible says whether no reading is left for weights of that width. Weights kept by the CPU
+// would be slow and speculation frees no memory, so memory and speed close each other's way out.
+func (g *guess) impossible(bits int) bool {
+	return slices.Contains(g.byMemory, bits) && (g.offloadExcluded() || slices.Contains(g.bySpeed, bits))
 }
 
 // weights rules out what could not have started on the card.
 func (g *guess) weights() {
-	mem, ok := g.plan("")
-	if !ok || mem.Fits {
-		return
-	}
 	for _, w := range widths() {
-		if other, ok := g.plan(w.method); ok && !other.Fits {
-			g.rule(w.bits)
+		mem, ok := g.plan(w.method)
+		if !ok || mem.Fits {
+			continue
+		}
+		g.rule(w.bits)
+		strength := record.StrengthLikely
+		if mem.Weights >= mem.Budget {
+			g.byMemory = append(g.byMemory, w.bits)
+			if g.offloadExcluded() {
+				strength = record.StrengthProven
+			}
+		}
+		if w.bits == 16 {
+			g.conclude(evidenceWeights, "quantized", strength, say(
+				"the server runs, but %[1]v of 16-bit weights leave no KV pool in %[2]v of %[3]s (unless --cpu-offload-gb moves some off the card)",
+				"서버가 동작 중이지만 16비트 가중치 %[1]v로는 %[3]s의 %[2]v에 KV 캐시 공간이 남지 않음 (--cpu-offload-gb로 일부를 내리지 않았다면)",
+				mem.Weights, mem.Budget, g.gpu.Name))
 		}
 	}
-	g.byMem = true
-	g.proven = g.proven || g.offloadExcluded()
-	g.conclude(evidenceWeights, "quantized", g.byMemory(), say(
-		"the server runs, but %[1]v of 16-bit weights leave no KV pool in %[2]v of %[3]s (unless --cpu-offload-gb moves some off the card)",
-		"서버가 동작 중이지만 16비트 가중치 %[1]v로는 %[3]s의 %[2]v에 KV 캐시 공간이 남지 않음 (--cpu-offload-gb로 일부를 내리지 않았다면)",
-		mem.Weights, mem.Budget, g.gpu.Name))
 }
 
 // Allowance for what the memory plan cannot know of somebody else's server, in GiB.
@@ -236,6 +235,9 @@ func (g *guess) pool() {
 	var others []int
 	for _, w := range widths() {
 		plan, ok := g.plan(w.method)
+		if ok && plan.Weights+pool > plan.Total {
+			g.byMemory = append(g.byMemory, w.bits)
+		}
 		if ok && float64(plan.Weights)*0.95 <= float64(high) && float64(plan.Weights)*1.10 >= float64(low) {
 			fitting = append(fitting, w)
 		} else {
@@ -250,10 +252,6 @@ func (g *guess) pool() {
 	}
 	for _, bits := range others {
 		g.rule(bits)
-	}
-	if sixteen, ok := g.plan(""); ok && sixteen.Weights+pool > sixteen.Total {
-		g.byMem = true
-		g.proven = g.proven || g.offloadExcluded()
 	}
 	points, strength := "", record.StrengthNone
 	switch {
@@ -299,10 +297,13 @@ func (g *guess) decode(tpotMS *float64) {
 		return
 	}
 	points := "quantized"
-	g.rule(16)
-	g.bySpeed = true
-	if share(8) > impossibleShare {
-		g.rule(8)
+	for _, bits := range []int{16, 8} {
+		if share(float64(bits)) > impossibleShare {
+			g.rule(bits)
+			g.bySpeed = append(g.bySpeed, bits)
+		}
+	}
+	if slices.Contains(g.bySpeed, 8) {
 		points = "w4a16"
 	}
 	g.conclude(evidenceDecode, points, record.StrengthLikely, say(
@@ -345,7 +346,7 @@ func (g *guess) settle(out *record.Loaded, quant string) {
 		if quant != "" && named(left[0]) {
 			out.Quantization = quant
 		}
-		out.Summary = say("%[1]s in %[2]s, as memory and speed leave no other width", "%[1]s, %[2]s: 메모리와 속도로 볼 때 다른 정밀도는 불가능", g.m.ID, methodTitle(out.Quantization))
+		out.Summary = say("%[1]s in %[2]s: no other width agrees with the evidence", "%[1]s, %[2]s: 다른 정밀도는 근거와 맞지 않음", g.m.ID, methodTitle(out.Quantization))
 	case quant != "" && slices.ContainsFunc(left, named):
 		out.Quantization, out.Strength, out.Quantized = quant, record.StrengthHint, new(true)
 		out.Summary = say("%[1]s in %[2]s by its name, which nothing contradicts", "이름으로 보아 %[1]s, %[2]s이며 이에 반하는 근거 없음", g.m.ID, quant)
@@ -355,9 +356,7 @@ func (g *guess) settle(out *record.Loaded, quant string) {
 	default:
 		out.Summary = say("%[1]s; whether it is quantised cannot be told from outside", "%[1]s; 양자화 여부는 외부에서 알 수 없음", g.m.ID)
 	}
-	// Weights moved to the CPU would be slow and speculation would not free memory, so memory and
-	// speed together leave no other reading.
-	if out.Quantized != nil && *out.Quantized && len(left) == 1 && (g.proven || g.byMem && g.bySpeed) {
+	if len(left) == 1 && left[0].bits == 4 && g.impossible(16) && g.impossible(8) {
 		out.Strength = record.StrengthProven
 	}
 }

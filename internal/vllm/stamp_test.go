@@ -147,63 +147,88 @@ func compare(t *testing.T, who string, got map[string]stamps, want map[string]se
 	return l
 }
 
+const (
+	rounds    = 7
+	allowTTFT = 0.3  // ms later than the C client
+	allowTPOT = 0.03 // ms
+	// attempts is how often the rounds are run before the client is called late: another process
+	// that wants the processor for a second is not its fault, being late every time is.
+	attempts = 3
+)
+
 // TestStamps runs this client, a bare C client and a bare Go client against a server that records
-// when it really sent, in turns, and prints the errors of all three. What is asserted are medians
-// over rounds: a single round on a busy machine says nothing.
+// when it really sent, in turns, and prints the errors of all three. Nothing may ever be early; how
+// late is asserted on medians over rounds, since a single round on a busy machine says nothing.
 func TestStamps(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 15 s of real time")
+		t.Skip("takes 20 s of real time")
 	}
-	const (
-		rounds    = 7
-		allowTTFT = 0.3  // ms later than the C client
-		allowTPOT = 0.03 // ms
-	)
 	bin := compileRaw(t)
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "in flight\tclient\tTTFT late mean\tmax\tTPOT error mean\tmax\tsend spread (ms; medians of rounds)\t")
 	for _, n := range []int{8, 32} {
-		ref := startReference(t, n)
-		c := newClient(t, Options{BaseURL: "http://127.0.0.1:" + strconv.Itoa(ref.port)})
-		results := map[string][]lateness{}
-		for round := range rounds + 1 {
-			run := func(who string, burst func(id string) map[string]stamps) {
-				id := fmt.Sprintf("%s%d", who, round)
-				got := burst(id)
-				l := compare(t, who, got, ref.record(t))
-				if round > 0 { // the first round warms up
-					results[who] = append(results[who], l)
+		var complaint string
+		for range attempts {
+			results := measure(t, bin, n)
+			for _, who := range []string{"bench", "C", "Go"} {
+				if l := results[who]; l != nil {
+					fmt.Fprintf(w, "%d\t%s\t%.3f\t%.3f\t%.4f\t%.4f\t%.3f\t\n", n, who,
+						median(l, ttftMean), median(l, ttftMax), median(l, tpotMean), median(l, tpotMax), median(l, spread))
 				}
 			}
-			run("bench", func(id string) map[string]stamps { return ourBurst(t, c, n, id) })
-			if bin != "" {
-				run("C", func(id string) map[string]stamps { return cBurst(t, bin, ref.port, n, id) })
-			}
-			run("Go", func(id string) map[string]stamps { return rawBurst(t, ref.port, n, id) })
-		}
-		for _, who := range []string{"bench", "C", "Go"} {
-			if l := results[who]; l != nil {
-				fmt.Fprintf(w, "%d\t%s\t%.3f\t%.3f\t%.4f\t%.4f\t%.3f\t\n", n, who, median(l, ttftMean), median(l, ttftMax), median(l, tpotMean), median(l, tpotMax), median(l, spread))
+			if complaint = late(results["bench"], results["C"]); complaint == "" || raceDetector {
+				break
 			}
 		}
-		if got := median(results["bench"], tpotMean); got > allowTPOT {
-			t.Errorf("%d in flight: TPOT is wrong by %.4f ms, at most %.2f are allowed", n, got, allowTPOT)
-		}
-		if bin == "" {
-			continue
-		}
-		later := make([]float64, rounds)
-		for i := range later {
-			later[i] = results["bench"][i].ttftMean - results["C"][i].ttftMean
-		}
-		slices.Sort(later)
-		if got := later[rounds/2]; got > allowTTFT {
-			t.Errorf("%d in flight: TTFT is %.3f ms later than the C client's, at most %.1f are allowed", n, got, allowTTFT)
+		if complaint != "" && !raceDetector {
+			t.Errorf("%d in flight: %s", n, complaint)
 		}
 	}
 	w.Flush()
 	t.Logf("\n%s", table.String())
+}
+
+// measure runs all clients in turns with n requests in flight.
+func measure(t *testing.T, bin string, n int) map[string][]lateness {
+	t.Helper()
+	ref := startReference(t, n)
+	c := newClient(t, Options{BaseURL: "http://127.0.0.1:" + strconv.Itoa(ref.port)})
+	results := map[string][]lateness{}
+	for round := range rounds + 1 {
+		run := func(who string, burst func(id string) map[string]stamps) {
+			got := burst(fmt.Sprintf("%s%d", who, round))
+			l := compare(t, who, got, ref.record(t))
+			if round > 0 { // the first round warms up
+				results[who] = append(results[who], l)
+			}
+		}
+		run("bench", func(id string) map[string]stamps { return ourBurst(t, c, n, id) })
+		if bin != "" {
+			run("C", func(id string) map[string]stamps { return cBurst(t, bin, ref.port, n, id) })
+		}
+		run("Go", func(id string) map[string]stamps { return rawBurst(t, ref.port, n, id) })
+	}
+	return results
+}
+
+// late says what is wrong with our stamps, or nothing.
+func late(ours, c []lateness) string {
+	if got := median(ours, tpotMean); got > allowTPOT {
+		return fmt.Sprintf("TPOT is wrong by %.4f ms, at most %.2f are allowed", got, allowTPOT)
+	}
+	if c == nil { // no compiler: nothing to compare with
+		return ""
+	}
+	later := make([]float64, len(ours))
+	for i := range later {
+		later[i] = ours[i].ttftMean - c[i].ttftMean
+	}
+	slices.Sort(later)
+	if got := later[len(later)/2]; got > allowTTFT {
+		return fmt.Sprintf("TTFT is %.3f ms later than the C client's, at most %.1f are allowed", got, allowTTFT)
+	}
+	return ""
 }
 
 func ttftMean(l lateness) float64 { return l.ttftMean }

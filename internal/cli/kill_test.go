@@ -1,0 +1,125 @@
+package cli_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"bench/internal/record"
+)
+
+// killsWanted is how often the program is killed at least.
+const killsWanted = 60
+
+// Kill the program at random instants, resume each time: in the end the folder holds the same records
+// as an undisturbed run's, each request of each repeat once, and nothing that had ended was lost.
+func TestKillAnywhereAndResume(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "killed")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	args := []string{"stress", "--base-url", "sim:", "--out", dir, "--resume"}
+	kills, ended := 0, 0
+	var seen int // requests found on disk before
+	for kills < killsWanted {
+		cmd := exec.Command(binary, args...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		// From before the folder is made to well into the tests.
+		timer := time.NewTimer(time.Duration(rng.IntN(300_000)) * time.Microsecond)
+		select {
+		case <-timer.C:
+			cmd.Process.Kill()
+			<-done
+			kills++
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("after %d kills: %v\n%s", kills, err, stderr.Bytes())
+			}
+			// Finished: begin another folder, so that the kills go on.
+			checkFolder(t, dir)
+			ended++
+			seen = 0
+			dir = filepath.Join(t.TempDir(), "killed")
+			args[4] = dir
+			continue
+		}
+		if now := requestsOnDisk(t, dir); now < seen {
+			t.Fatalf("after kill %d there are %d requests on disk, there were %d", kills, now, seen)
+		} else {
+			seen = now
+		}
+	}
+	if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil {
+		t.Fatalf("the last resume: %v\n%s", err, out)
+	}
+	checkFolder(t, dir)
+	t.Logf("%d kills, %d folders finished", kills, ended+1)
+}
+
+// requestsOnDisk counts the whole request lines of a folder.
+func requestsOnDisk(t *testing.T, dir string) int {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "requests", "*.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		file, err := record.ReadRequests(name)
+		if err != nil {
+			continue // killed before the header line was whole
+		}
+		n += len(file.Requests)
+	}
+	return n
+}
+
+// checkFolder holds the laws of a finished matrix.
+func checkFolder(t *testing.T, dir string) {
+	t.Helper()
+	folder, err := record.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs, err := folder.ReadRecords(record.ConcurrentFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, rec := range recs {
+		ids = append(ids, rec.TestID)
+		if rec.Status == record.StatusFailure || *rec.Results.SuccessRate != 1 {
+			t.Errorf("%s: %s: %s", rec.TestID, rec.Status, rec.Detail.Reason)
+		}
+		file, err := record.ReadRequests(folder.Path(rec.Detail.Files.Requests))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for run, rs := range file.Attempts() {
+			for i, r := range rs {
+				if r.Index != i || !r.Success {
+					t.Errorf("%s run %d: request %d of %d has index %d, success %v", rec.TestID, run, i, len(rs), r.Index, r.Success)
+				}
+			}
+			if len(rs) != file.Test.Requests {
+				t.Errorf("%s run %d has %d requests, want %d", rec.TestID, run, len(rs), file.Test.Requests)
+			}
+		}
+		if n := len(file.Attempts()); n != file.Test.Runs || rec.Detail.Requests != file.Test.Runs*file.Test.Requests {
+			t.Errorf("%s: %d repeats, %d requests in the record", rec.TestID, n, rec.Detail.Requests)
+		}
+	}
+	if want := []string{"T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"}; !slices.Equal(ids, want) {
+		t.Errorf("records are %v, want %v", ids, want)
+	}
+}
