@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +60,9 @@ func TestKillAnywhereAndResume(t *testing.T) {
 			seen = now
 		}
 	}
-	if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 		t.Fatalf("the last resume: %v\n%s", err, out)
 	}
 	checkFolder(t, dir)

@@ -51,6 +51,7 @@ type app struct {
 	screen  term.Screen // of stderr
 	control runner.Control
 	running atomic.Bool // the runner listens to control: an interrupt drains it first
+	virtual atomic.Bool // in virtual time, where no cancellation reaches
 }
 
 // Main runs one command and returns its exit code. Signals beyond the second end the process at once.
@@ -87,7 +88,7 @@ func (a *app) handle(ctx context.Context, signals <-chan os.Signal, cancel conte
 		}
 		a.control.Interrupt()
 		switch {
-		case n >= 3:
+		case n >= 3, a.virtual.Load() && !a.running.Load():
 			os.Exit(exitInterrupted)
 		case n == 1 && a.running.Load():
 			fmt.Fprintln(a.Err, "\ninterrupted: waiting for the requests in flight; once more stops at once")

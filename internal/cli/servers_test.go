@@ -68,7 +68,7 @@ func TestServersThatAreNoVLLM(t *testing.T) {
 		{"HTML", handler(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			io.WriteString(w, "<!DOCTYPE html><title>Welcome</title>")
-		}), "HTML"},
+		}), "web page"},
 		{"404", handler(http.NotFound), "404"},
 		{"a key is wanted", handler(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -121,7 +121,7 @@ func TestEngineDeathUnderTheMatrix(t *testing.T) {
 	s, url := simulator(t, "")
 	dir := filepath.Join(t.TempDir(), "r")
 	time.AfterFunc(3*time.Second, func() { s.Close() })
-	code, _, stderr := call(t, nil, "stress", "--base-url", url, "--cooldown", "0s", "--runs", "1", "--gpu-telemetry", "none", "--out", dir)
+	code, _, stderr := call(t, nil, "stress", "--base-url", url, "--cooldown", "0s", "--runs", "1", "--warmup", "0", "--gpu-telemetry", "none", "--out", dir)
 	if code != 1 || !strings.Contains(stderr, "the server stopped answering after") || !strings.Contains(stderr, "--resume") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}

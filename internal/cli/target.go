@@ -147,7 +147,11 @@ func (a *app) withSimulator(c connection, f func(context.Context, *server) error
 		return usageError{err}
 	}
 	virtual := true
-	body := func() { err = a.simulated(cfg, c, virtual, f) }
+	body := func() {
+		a.virtual.Store(virtual)
+		defer a.virtual.Store(false)
+		err = a.simulated(cfg, c, virtual, f)
+	}
 	if !sim.InVirtualTime(body) {
 		virtual = false
 		body()

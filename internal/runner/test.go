@@ -197,8 +197,8 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 func (r *run) prepare(ctx context.Context, t record.Test, key load.Key) (Send, error) {
 	text, err := r.Prompts.Make(ctx, t.InputTokens, key)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ErrInterrupted
+		if gone := r.gone(ctx, t); gone != nil {
+			return nil, gone
 		}
 		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, t.InputTokens, err)
 	}
