@@ -44,8 +44,8 @@ bench: ## cost of the measuring path and of the simulator
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing
 
 .PHONY: stamps
-stamps: ## errors of the stamps beside a bare C client's, printed
-	go test -count=1 -run Stamp -v ./internal/vllm
+stamps: ## errors of the stamps beside a bare C client's, printed and held to their limits
+	BENCH_STAMPS=1 go test -count=1 -run TestStamps -v ./internal/vllm
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -153,16 +154,18 @@ const (
 	allowTPOT = 0.03 // ms
 	// attempts is how often the rounds are run before the client is called late: another process
 	// that wants the processor for a second is not its fault, being late every time is.
-	attempts = 3
+	attempts = 5
 )
 
 // TestStamps runs this client, a bare C client and a bare Go client against a server that records
-// when it really sent, in turns, and prints the errors of all three. Nothing may ever be early; how
-// late is asserted on medians over rounds, since a single round on a busy machine says nothing.
+// when it really sent, in turns, and prints the errors of all three. Nothing may ever be early. How
+// late is asserted where the machine is the test's alone, as with `make stamps`, which sets
+// BENCH_STAMPS; beside other tests it would measure those.
 func TestStamps(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 s of real time")
 	}
+	alone := os.Getenv("BENCH_STAMPS") != "" && !raceDetector
 	bin := compileRaw(t)
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -177,11 +180,11 @@ func TestStamps(t *testing.T) {
 						median(l, ttftMean), median(l, ttftMax), median(l, tpotMean), median(l, tpotMax), median(l, spread))
 				}
 			}
-			if complaint = late(results["bench"], results["C"]); complaint == "" || raceDetector {
+			if complaint = late(results["bench"], results["C"]); complaint == "" || !alone {
 				break
 			}
 		}
-		if complaint != "" && !raceDetector {
+		if complaint != "" && alone {
 			t.Errorf("%d in flight: %s", n, complaint)
 		}
 	}
