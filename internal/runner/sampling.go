@@ -126,14 +126,23 @@ func (s *sampling) scrape(ctx context.Context) *record.ServerSample {
 // finish its last step after the client has read the last byte.
 const settleLimit = time.Second
 
-// settle scrapes until the server reports nothing running, so that the repeat's counters are whole.
+// settle scrapes until the server has nothing running and its count of finished requests stands still,
+// so that the repeat's counters are whole.
 func (s *sampling) settle(ctx context.Context) {
-	for start := time.Now(); ; {
+	last := -1.0
+	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(gpuPeriod / 2) {
 		got := s.scrape(ctx)
-		if got == nil || (zero(got.Running) && zero(got.Waiting)) || time.Since(start) > settleLimit {
+		if got == nil {
 			return
 		}
-		time.Sleep(gpuPeriod)
+		finished := 0.0
+		if got.FinishedRequests != nil {
+			finished = *got.FinishedRequests
+		}
+		if zero(got.Running) && zero(got.Waiting) && finished == last {
+			return
+		}
+		last = finished
 	}
 }
 

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -21,6 +22,10 @@ const lateSend = time.Millisecond
 
 // coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
 const coalescedShare = 0.5
+
+// sendSkewShare is the share of the mean TTFT by which a burst's sends may lie apart: beyond it the burst
+// was none, and the client's own lag shows in what it measured.
+const sendSkewShare = 0.2
 
 // prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
 // what it claims. Prompts share the chat template's first tokens, less than one block of 16.
@@ -187,6 +192,9 @@ func (s *summary) trust(rec record.Record) record.Trust {
 	}
 	if d.Coalesced != nil && *d.Coalesced > coalescedShare {
 		doubt("coalesced_reads", "%.0f %% of the tokens came in one read with an earlier one: inter-token times are void", 100**d.Coalesced)
+	}
+	if skew := d.SendSkewMS; skew != nil && rec.Results.AvgTTFTMS != nil && *skew > sendSkewShare**rec.Results.AvgTTFTMS {
+		doubt("client_lag", "the sends of one burst lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", *skew, *rec.Results.AvgTTFTMS)
 	}
 	if v := d.ServerDelta; v != nil && v.PrefixHits != nil && v.PrefixQueries != nil && *v.PrefixHits > prefixHitShare**v.PrefixQueries {
 		doubt("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
@@ -365,19 +373,23 @@ func fullest(gpus []record.GPUPeak) *float64 {
 	return out
 }
 
-// serverDelta adds the counters' growth and takes the gauges' extremes over the repeats. A row belongs
-// to a repeat from the first scrape after its first send to the first one after its end, which the
-// runner takes as soon as the server is idle again.
+// serverDelta adds the counters' growth and takes the gauges' extremes over the repeats. A repeat's rows
+// are those after its first send and before the next repeat's, since an engine may count a request
+// after its client has read the end of it. A row without growth begins another session's log.
 func (s *summary) serverDelta() *record.ServerDelta {
 	out := &record.ServerDelta{}
-	for _, rs := range s.repeats {
-		if len(rs) == 0 {
+	next := int64(math.MaxInt64)
+	for n := s.test.Runs - 1; n >= 0; n-- {
+		if len(s.repeats[n]) == 0 {
 			continue
 		}
-		start, end := window(rs)
+		start, end := window(s.repeats[n])
 		for _, row := range s.server {
-			if row.AtNS <= start {
+			if row.AtNS <= start || row.AtNS >= next {
 				continue
+			}
+			if row.AtNS > end && row.GenerationTokens == nil && row.FinishedRequests == nil {
+				break
 			}
 			out.Samples++
 			highest(&out.MaxRunning, row.Running)
@@ -389,10 +401,8 @@ func (s *summary) serverDelta() *record.ServerDelta {
 			add(&out.FinishedRequests, row.FinishedRequests)
 			add(&out.PrefixQueries, row.PrefixCacheQueries)
 			add(&out.PrefixHits, row.PrefixCacheHits)
-			if row.AtNS >= end && zero(row.Running) {
-				break
-			}
 		}
+		next = start
 	}
 	if out.Samples == 0 {
 		return nil

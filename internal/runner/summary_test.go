@@ -114,9 +114,10 @@ func TestDoubts(t *testing.T) {
 		{"lengths", func(s *summary) { s.repeats[0][0].PromptTokens = nil }},
 		{"lengths", func(s *summary) { s.enforced = false }},
 		{"idle", func(s *summary) { s.busy = "the server had 3 running" }},
+		{"client_lag", func(s *summary) { s.repeats[0][1].SentNS += 30 * msNS }},
 		{"coalesced_reads", func(s *summary) { s.repeats[0][0].Coalesced, s.repeats[0][1].Coalesced = 10, 10 }},
 		{"prefix_cache", func(s *summary) {
-			s.server = []record.ServerRow{{AtNS: 500 * msNS, PrefixCacheQueries: new(200.0), PrefixCacheHits: new(3.0)}}
+			s.server = []record.ServerRow{{AtNS: 500 * msNS, GenerationTokens: new(22.0), PrefixCacheQueries: new(200.0), PrefixCacheHits: new(3.0)}}
 		}},
 	} {
 		s := summarise([]record.Request{answer(0, 0, 50, 10, 11), answer(1, 0, 70, 10, 11)})
@@ -128,16 +129,17 @@ func TestDoubts(t *testing.T) {
 	}
 }
 
-// The server's counters grow outside of repeats too (warm-up): only the repeats' rows count, up to the
-// first scrape at which the server is idle again.
+// The server's counters grow outside of repeats too, in the warm-ups of this session and of a later one;
+// and they may grow after the client has read the end.
 func TestServerDeltaIsOfTheRepeats(t *testing.T) {
-	s := summarise([]record.Request{answer(0, 100, 50, 10, 11), answer(1, 100, 50, 10, 11)})
+	s := summarise([]record.Request{answer(0, 100, 50, 10, 11), answer(1, 100, 50, 10, 11)}, []record.Request{answer(0, 1000, 50, 10, 11)})
 	row := func(at int64, running, tokens float64) record.ServerRow {
 		return record.ServerRow{AtNS: at * msNS, Running: new(running), GenerationTokens: new(tokens)}
 	}
-	s.server = []record.ServerRow{row(90, 0, 33), row(200, 2, 12), row(251, 1, 9), row(260, 0, 1), row(900, 0, 44)}
+	s.server = []record.ServerRow{row(90, 0, 33), row(200, 2, 12), row(251, 1, 9), row(260, 0, 1),
+		{AtNS: 800 * msNS, Running: new(0.0)}, row(900, 0, 44), row(1100, 1, 6), row(1200, 0, 4), row(1250, 0, 1)}
 	d := s.record().Detail.ServerDelta
-	if d == nil || *d.GenerationTokens != 22 || *d.MaxRunning != 2 || d.Samples != 3 || d.Preemptions != nil {
+	if d == nil || *d.GenerationTokens != 33 || *d.MaxRunning != 2 || d.Samples != 6 || d.Preemptions != nil {
 		t.Errorf("delta is %+v", d)
 	}
 }
