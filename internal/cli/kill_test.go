@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,4 +127,30 @@ func checkFolder(t *testing.T, dir string) {
 	if want := []string{"T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"}; !slices.Equal(ids, want) {
 		t.Errorf("records are %v, want %v", ids, want)
 	}
+}
+
+// A disk that fills up stops the run with one clear line; what was written stays readable, and with room
+// the run goes on to the end. The disk is a real file system of 300 KiB in a mount namespace of its own.
+func TestFullDisk(t *testing.T) {
+	if out, err := exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", t.TempDir()).CombinedOutput(); err != nil {
+		t.Skipf("a small file system cannot be mounted here: %v: %s", err, out)
+	}
+	script := `mount -t tmpfs -o size=300k tmpfs "$1"
+"$0" run --base-url sim: --out "$1/r" >"$2/out" 2>"$2/err"; echo "full $?"
+for f in run baseline_results concurrent_results; do grep -q schema "$1/r/$f.json" && echo "$f"; done
+mount -o remount,size=20m "$1"
+"$0" run --base-url sim: --out "$1/r" --resume >/dev/null 2>&1; echo "resumed $?"
+cp -r "$1/r" "$2/r"`
+	kept := t.TempDir()
+	out, err := exec.Command("unshare", "-m", "bash", "-c", script, binary, t.TempDir(), kept).CombinedOutput()
+	if want := "full 1\nrun\nbaseline_results\nconcurrent_results\nresumed 0\n"; err != nil || string(out) != want {
+		t.Errorf("got %q, %v; want %q", out, err, want)
+	}
+	stderr, err := os.ReadFile(filepath.Join(kept, "err"))
+	lines := strings.Split(strings.TrimSpace(string(stderr)), "\n")
+	last := lines[len(lines)-1]
+	if err != nil || !strings.HasPrefix(last, "bench: ") || strings.Count(last, "no space left on device") != 1 {
+		t.Errorf("the last line is %q, %v", last, err)
+	}
+	checkFolder(t, filepath.Join(kept, "r"))
 }

@@ -80,6 +80,9 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 		}
 		return a.measure(ctx, m, s, tests)
 	})
+	if !reportable(measured) {
+		return measured
+	}
 	have, err := m.records()
 	if err != nil || len(have) == 0 {
 		return errors.Join(measured, err) // nothing to report on
@@ -99,6 +102,13 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 		}
 	}
 	return errors.Join(measured, a.writeReport(m.folder, &f.out))
+}
+
+// reportable says whether a run that ended like this leaves something to report on: it went through,
+// was interrupted, or lost its server. A disk that is full or a refused folder takes no report either.
+func reportable(err error) bool {
+	_, gone := errors.AsType[*runner.ServerGoneError](err)
+	return err == nil || gone || errors.Is(err, runner.ErrInterrupted)
 }
 
 // wholePlan is phase 2 and phase 3: the baseline of ten, then the matrix.
