@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // maxIdle is below the 5 s after which vLLM's HTTP server closes an idle connection, so that no
@@ -95,31 +97,21 @@ func (p *pool) fill(ctx context.Context, n int) error {
 	}
 	missing := n - len(live)
 	opened := make([]*conn, max(0, missing))
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-		slots = make(chan struct{}, openersAtOnce)
-	)
+	var dials errgroup.Group
+	dials.SetLimit(openersAtOnce)
 	for i := range opened {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			c, err := p.dialer.open(ctx)
-			if err != nil {
-				once.Do(func() { first = err })
-				return
-			}
-			opened[i] = c
+		dials.Go(func() (err error) {
+			opened[i], err = p.dialer.open(ctx)
+			return err
 		})
 	}
-	wg.Wait()
+	err := dials.Wait()
 	for _, c := range append(live, opened...) {
 		if c != nil {
 			p.put(c)
 		}
 	}
-	return first
+	return err
 }
 
 // close closes what is idle and waits for the watchers; connections that come back later are

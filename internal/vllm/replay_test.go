@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,6 +194,9 @@ func keepsAlive(data []byte) bool {
 	return bytes.Contains(head, []byte("\r\ncontent-length:")) || bytes.Contains(head, []byte("\r\ntransfer-encoding:"))
 }
 
+// repeated marks a word that stands many times in a reply: {{262144 brick}}.
+var repeated = regexp.MustCompile(`\{\{(\d+) (\w+)\}\}`)
+
 // readReply reads NAME.http and NAME.ctl of a folder.
 func readReply(t testing.TB, folder, name string) ([]byte, []directive) {
 	t.Helper()
@@ -200,6 +204,14 @@ func readReply(t testing.TB, folder, name string) ([]byte, []directive) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	data = repeated.ReplaceAllFunc(data, func(mark []byte) []byte {
+		parts := repeated.FindSubmatch(mark)
+		n, err := strconv.Atoi(string(parts[1]))
+		if err != nil {
+			t.Fatalf("%s.http: %v", name, err)
+		}
+		return bytes.Repeat(parts[2], n)
+	})
 	text, err := os.ReadFile(filepath.Join(folder, name+".ctl"))
 	if os.IsNotExist(err) {
 		return data, nil
