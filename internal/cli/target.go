@@ -3,10 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/url"
-	"os"
 	"time"
 
 	"bench/internal/clock"
@@ -24,8 +20,9 @@ type server struct {
 	clock      *clock.Clock
 	info       record.Server
 	gpuInfo    []record.GPUInfo
+	source     gpu.Source     // of this machine's GPUs; nil where none is read
 	gpus       runner.Sampler // nil where none is readable
-	gpuNote    string         // why not, said once
+	gpuNote    string         // why not, or which were chosen, said once
 	simulation *record.Simulation
 }
 
@@ -53,12 +50,14 @@ func (a *app) withServer(ctx context.Context, c connection, f func(context.Conte
 		return usageError{err}
 	}
 	defer s.client.Close()
-	closeGPUs, err := s.openGPUs(c)
-	if err != nil {
+	defer s.closeGPUs()
+	if err := s.openGPUs(ctx, c); err != nil {
 		return err
 	}
-	defer closeGPUs()
 	if err := a.await(ctx, c.flags, s); err != nil {
+		return err
+	}
+	if err := s.chooseGPUs(ctx, c); err != nil {
 		return err
 	}
 	return f(ctx, s)
@@ -84,59 +83,6 @@ func (a *app) await(ctx context.Context, f *serverFlags, s *server) error {
 	}
 	s.info = info
 	return nil
-}
-
-// openGPUs opens the GPU source. `auto` reads this machine's GPUs only when the server runs here.
-func (s *server) openGPUs(c connection) (closeGPUs func(), err error) {
-	mode := c.telemetry
-	if mode == gpu.Auto && !local(c.flags.baseURL) {
-		s.gpuNote = "the server runs on another machine: this machine's GPUs are not read"
-		return func() {}, nil
-	}
-	source, note, err := gpu.Open(mode, c.gpuIndex)
-	if err != nil {
-		return nil, err
-	}
-	s.gpuNote = note
-	if source == nil {
-		return func() {}, nil
-	}
-	info, err := source.GPUs()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the GPUs: %w", err), source.Close())
-	}
-	s.gpus, s.gpuInfo = source, info
-	return func() { source.Close() }, nil
-}
-
-// local says whether a URL's host is this machine.
-func local(rawURL string) bool {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return false
-	}
-	host := u.Hostname()
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	if ip == nil {
-		name, err := os.Hostname()
-		return err == nil && host == name
-	}
-	if ip.IsLoopback() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip) {
-			return true
-		}
-	}
-	return false
 }
 
 // withSimulator runs f against the embedded simulator: on virtual time where the Go version allows
@@ -179,11 +125,6 @@ func (a *app) simulated(cfg sim.Config, c connection, virtual bool, f func(conte
 	s.info.BaseURL, s.info.Simulated = c.flags.baseURL, true
 	return f(context.Background(), s)
 }
-
-// simulatedGPUs are the simulator's cards.
-type simulatedGPUs struct{ *sim.Server }
-
-func (g simulatedGPUs) Sample(atNS int64) ([]record.GPUSample, error) { return g.SampleGPU(atNS), nil }
 
 // target is the server as the runner wants it.
 type target struct {

@@ -3,10 +3,12 @@
 package gpu
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"bench/internal/record"
 )
@@ -19,18 +21,21 @@ const (
 	None      = "none"
 )
 
-// Source reads GPUs. Its methods may be called by several goroutines.
+// Source reads GPUs. Its methods may be called by several goroutines; they return when their context
+// ends, also where the driver does not answer.
 type Source interface {
 	// Name is "nvml" or "nvidia-smi".
 	Name() string
+	// Period is how often the GPUs may be sampled without costing the machine more than it is worth.
+	Period() time.Duration
 	// GPUs describes the GPUs the source was opened for, in the order of their index.
-	GPUs() ([]record.GPUInfo, error)
+	GPUs(ctx context.Context) ([]record.GPUInfo, error)
 	// Sample reads every GPU once and stamps the readings atNS, the caller's clock at the call.
-	Sample(atNS int64) ([]record.GPUSample, error)
-	// Processes are the ids of the compute processes on each GPU, by index. A GPU whose driver does
-	// not tell is missing from the map; one without processes has an empty list. Inside a container
-	// the ids may be those of the host, or none.
-	Processes() (map[int][]int, error)
+	Sample(ctx context.Context, atNS int64) ([]record.GPUSample, error)
+	// Processes are the compute processes on each GPU, by index. A GPU whose driver does not tell, and
+	// one in MIG mode, is missing from the map; one without processes has an empty list. Inside a
+	// container the ids may be those of the host, or none.
+	Processes(ctx context.Context) (map[int][]record.GPUProcess, error)
 	// Close ends the source. It returns an error when a driver call could not be waited for.
 	Close() error
 }
@@ -95,12 +100,15 @@ func pick(have, wanted []int) ([]int, error) {
 	return slices.Compact(wanted), nil
 }
 
+// migReason is why a figure of a GPU split by MIG is refused.
+const migReason = "MIG is on: the figure is that of the whole GPU, not of the server's instance"
+
 // migNote says what a GPU split by MIG means for its readings.
 func migNote(indexes []int) string {
 	if len(indexes) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("MIG is on for GPU %s: memory is that of the whole GPU, utilisation is not reported", list(indexes))
+	return fmt.Sprintf("MIG is on for GPU %s: memory, utilisation, power and processes are those of the whole GPU and are not recorded", list(indexes))
 }
 
 func list(indexes []int) string {

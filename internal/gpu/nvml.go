@@ -3,10 +3,13 @@
 package gpu
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/dl"
@@ -17,74 +20,146 @@ import (
 
 const nvmlLibrary = "libnvidia-ml.so.1"
 
-// How long a driver may take. Opening wakes every GPU, seconds each where no process holds the driver
-// awake; a reading takes well under a millisecond a GPU.
+// noMemory is what NVML gives as a process's memory where it cannot tell (NVML_VALUE_NOT_AVAILABLE).
+const noMemory = math.MaxUint64
+
 const (
+	// nvmlOpenBound is how long a driver may take to open: it wakes every GPU, seconds each where no
+	// process holds the driver awake.
 	nvmlOpenBound = 30 * time.Second
-	nvmlCallBound = 2 * time.Second
+	// nvmlCloseBound is how long a call that is under way is waited for at the end.
+	nvmlCloseBound = 2 * time.Second
+	// nvmlPeriod is how often GPUs may be read: NVML answers in well under a millisecond a GPU.
+	nvmlPeriod = 100 * time.Millisecond
+	// slowPeriod is how often the columns are read that take longer: PCIe throughput blocks for 20 ms a
+	// direction and GPU while the driver measures it, and errors are rare.
+	slowPeriod = time.Second
 )
 
-// nvmlSource reads GPUs through the driver's library.
+// nvmlSource reads GPUs through the driver's library. NVML may be called by several threads: what takes
+// long has an owner of its own, so that it delays no regular reading.
 type nvmlSource struct {
-	owner *owner
-	bound time.Duration
-	lib   *nvmlLib // touched only in calls of owner
+	fast, slow *owner
+	lib        *nvmlLib // as opened; only the two owners call into it
+
+	mu     sync.Mutex         // guards what follows
+	slowAt time.Time          // when the slow columns were last asked for
+	fresh  []record.GPUSample // slow columns that no sample has brought yet
 }
 
 // nvmlLib is the loaded library with what it offers. The bindings bind a function at its first call
 // and the process dies if the library lacks it, so every one is looked up here first.
 type nvmlLib struct {
-	api     nvml.Interface
-	handle  *dl.DynamicLibrary
-	devices []nvmlDevice
-	mig     []int // indexes of GPUs in MIG mode
-	driver  string
-
-	name, uuid, capability, powerLimit      bool
-	memory, memoryV2, utilisation, power    bool
-	clocks, temperature, processes, migMode bool
-	errorText                               bool
+	api       nvml.Interface
+	handle    *dl.DynamicLibrary
+	devices   []*nvmlDevice
+	driver    string
+	errorText bool
 }
 
+// nvmlDevice is one GPU with the columns it gives.
 type nvmlDevice struct {
-	index  int
-	handle nvml.Device
+	index      int
+	handle     nvml.Device
+	fast, slow []nvmlColumn
+	absent     []record.AbsentColumn
+	mig        bool
+	xids       nvml.EventSet // nil where there is none
 }
 
 func openNVML(indexes []int) (Source, string, error) {
-	return openNVMLWithin(nvmlLibrary, indexes, nvmlOpenBound, nvmlCallBound)
+	ctx, cancel := context.WithTimeout(context.Background(), nvmlOpenBound)
+	defer cancel()
+	return openNVMLLibrary(ctx, nvmlLibrary, indexes)
 }
 
-func openNVMLWithin(library string, indexes []int, openBound, callBound time.Duration) (Source, string, error) {
-	o := newOwner()
-	lib, err := do(o, openBound, func() (*nvmlLib, error) { return loadNVML(library, indexes) })
+func openNVMLLibrary(ctx context.Context, library string, indexes []int) (Source, string, error) {
+	s := &nvmlSource{fast: newOwner(), slow: newOwner()}
+	var err error
+	s.lib, err = do(ctx, s.fast, func() (*nvmlLib, error) { return loadNVML(library, indexes) })
 	if err != nil {
-		o.end()
+		s.fast.end()
+		s.slow.end()
 		return nil, "", err
 	}
-	return &nvmlSource{owner: o, bound: callBound, lib: lib}, migNote(lib.mig), nil
+	var mig []int
+	for _, d := range s.lib.devices {
+		if d.mig {
+			mig = append(mig, d.index)
+		}
+	}
+	return s, migNote(mig), nil
 }
 
 // Name implements [Source].
 func (s *nvmlSource) Name() string { return NVML }
 
+// Period implements [Source].
+func (s *nvmlSource) Period() time.Duration { return nvmlPeriod }
+
 // GPUs implements [Source].
-func (s *nvmlSource) GPUs() ([]record.GPUInfo, error) {
-	return do(s.owner, s.bound, func() ([]record.GPUInfo, error) { return s.lib.describe(), nil })
+func (s *nvmlSource) GPUs(ctx context.Context) ([]record.GPUInfo, error) {
+	return do(ctx, s.fast, func() ([]record.GPUInfo, error) { return s.lib.describe(), nil })
 }
 
 // Sample implements [Source].
-func (s *nvmlSource) Sample(atNS int64) ([]record.GPUSample, error) {
-	return do(s.owner, s.bound, func() ([]record.GPUSample, error) { return s.lib.sample(atNS), nil })
+func (s *nvmlSource) Sample(ctx context.Context, atNS int64) ([]record.GPUSample, error) {
+	samples, err := do(ctx, s.fast, func() ([]record.GPUSample, error) { return s.lib.sample(atNS), nil })
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.readSlow()
+	for i, f := range s.fresh {
+		samples[i].ECCUncorrected, samples[i].XID = f.ECCUncorrected, f.XID
+		if time.Since(s.slowAt) < 2*slowPeriod { // else it was measured before a pause
+			samples[i].PCIeTxKBps, samples[i].PCIeRxKBps = f.PCIeTxKBps, f.PCIeRxKBps
+		}
+	}
+	s.fresh = nil
+	return samples, nil
+}
+
+// readSlow has the slow columns read when it is time; a later sample brings what was read. The caller
+// holds mu.
+func (s *nvmlSource) readSlow() {
+	if time.Since(s.slowAt) < slowPeriod {
+		return
+	}
+	if s.slow.offer(func() {
+		fresh := s.lib.sampleSlow()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.fresh = fresh
+	}) {
+		s.slowAt = time.Now()
+	}
 }
 
 // Processes implements [Source].
-func (s *nvmlSource) Processes() (map[int][]int, error) {
-	return do(s.owner, s.bound, func() (map[int][]int, error) { return s.lib.computeProcesses(), nil })
+func (s *nvmlSource) Processes(ctx context.Context) (map[int][]record.GPUProcess, error) {
+	return do(ctx, s.slow, func() (map[int][]record.GPUProcess, error) { return s.lib.computeProcesses(), nil })
 }
 
-// Close implements [Source].
-func (s *nvmlSource) Close() error { return s.owner.close(s.bound, func() { s.lib.unload() }) }
+// Close implements [Source]. A library with a call under way is not unloaded: it would fall with it.
+func (s *nvmlSource) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), nvmlCloseBound)
+	defer cancel()
+	if err := s.slow.close(ctx); err != nil {
+		s.fast.end()
+		return err
+	}
+	_, err := do(ctx, s.fast, func() (struct{}, error) { s.lib.unload(); return struct{}{}, nil })
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	if err != nil {
+		s.fast.end()
+		return err
+	}
+	return s.fast.close(ctx)
+}
 
 // loadNVML loads the library and opens the GPUs with the given indexes, all when empty.
 func loadNVML(library string, indexes []int) (*nvmlLib, error) {
@@ -104,7 +179,7 @@ func loadNVML(library string, indexes []int) (*nvmlLib, error) {
 			return nil, fmt.Errorf("%s lacks %s: it is no NVIDIA driver library", library, names[0])
 		}
 	}
-	l.lookUp()
+	l.errorText = l.offers("nvmlErrorString")
 	l.api = nvml.New(nvml.WithLibraryPath(library))
 	if ret := l.api.Init(); ret != nvml.SUCCESS {
 		// Not shut down: that is for a library that was initialised.
@@ -116,24 +191,6 @@ func loadNVML(library string, indexes []int) (*nvmlLib, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// lookUp notes which optional calls this driver has; one it lacks costs its column and nothing else.
-func (l *nvmlLib) lookUp() {
-	l.errorText = l.offers("nvmlErrorString")
-	l.name = l.offers("nvmlDeviceGetName")
-	l.uuid = l.offers("nvmlDeviceGetUUID")
-	l.capability = l.offers("nvmlDeviceGetCudaComputeCapability")
-	l.powerLimit = l.offers("nvmlDeviceGetEnforcedPowerLimit")
-	l.memory = l.offers("nvmlDeviceGetMemoryInfo")
-	l.memoryV2 = l.offers("nvmlDeviceGetMemoryInfo_v2")
-	l.utilisation = l.offers("nvmlDeviceGetUtilizationRates")
-	l.power = l.offers("nvmlDeviceGetPowerUsage")
-	l.clocks = l.offers("nvmlDeviceGetClockInfo")
-	l.temperature = l.offers("nvmlDeviceGetTemperature")
-	l.migMode = l.offers("nvmlDeviceGetMigMode")
-	l.processes = l.offers("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2",
-		"nvmlDeviceGetComputeRunningProcesses")
 }
 
 // offers says whether the library has one of the symbols.
@@ -167,17 +224,24 @@ func (l *nvmlLib) openDevices(indexes []int) error {
 		if ret != nvml.SUCCESS {
 			return fmt.Errorf("open GPU %d: %s", index, l.text(ret))
 		}
-		l.devices = append(l.devices, nvmlDevice{index, handle})
-		if l.migMode {
-			if current, _, ret := handle.GetMigMode(); ret == nvml.SUCCESS && current == nvml.DEVICE_MIG_ENABLE {
-				l.mig = append(l.mig, index)
-			}
+		d := &nvmlDevice{index: index, handle: handle}
+		if l.offers("nvmlDeviceGetMigMode") {
+			current, _, ret := handle.GetMigMode()
+			d.mig = ret == nvml.SUCCESS && current == nvml.DEVICE_MIG_ENABLE
 		}
+		l.watchXIDs(d)
+		l.chooseColumns(d)
+		l.devices = append(l.devices, d)
 	}
 	return nil
 }
 
 func (l *nvmlLib) unload() {
+	for _, d := range l.devices {
+		if d.xids != nil {
+			d.xids.Free()
+		}
+	}
 	l.api.Shutdown()
 	l.handle.Close()
 }
@@ -193,107 +257,74 @@ func (l *nvmlLib) text(ret nvml.Return) string {
 func (l *nvmlLib) describe() []record.GPUInfo {
 	infos := make([]record.GPUInfo, 0, len(l.devices))
 	for _, d := range l.devices {
-		info := record.GPUInfo{Index: d.index, DriverVersion: l.driver, Source: NVML}
-		info.MemoryUsedMiB, info.MemoryTotalMiB = l.memoryMiB(d.handle)
-		if l.name {
+		info := record.GPUInfo{Index: d.index, DriverVersion: l.driver, Source: NVML, MIG: d.mig, Absent: d.absent}
+		now := l.read(d, d.fast, 0)
+		info.MemoryUsedMiB, info.MemoryTotalMiB, info.PowerLimitW = now.MemoryUsedMiB, now.MemoryTotalMiB, now.PowerLimitW
+		if l.offers("nvmlDeviceGetName") {
 			if name, ret := d.handle.GetName(); ret == nvml.SUCCESS {
 				info.Name = name
 			}
 		}
-		if l.uuid {
+		if l.offers("nvmlDeviceGetUUID") {
 			if uuid, ret := d.handle.GetUUID(); ret == nvml.SUCCESS {
 				info.UUID = uuid
 			}
 		}
-		if l.capability {
+		if l.offers("nvmlDeviceGetCudaComputeCapability") {
 			if major, minor, ret := d.handle.GetCudaComputeCapability(); ret == nvml.SUCCESS {
 				info.ComputeCap = fmt.Sprintf("%d.%d", major, minor)
 			}
-		}
-		if l.powerLimit {
-			info.PowerLimitW = watts(d.handle.GetEnforcedPowerLimit())
 		}
 		infos = append(infos, info)
 	}
 	return infos
 }
 
-// sample reads all GPUs. A code other than success (not supported, no permission, GPU lost) means
-// that there is no reading, which is nil.
 func (l *nvmlLib) sample(atNS int64) []record.GPUSample {
-	samples := make([]record.GPUSample, 0, len(l.devices))
-	for _, d := range l.devices {
-		s := record.GPUSample{AtNS: atNS, Index: d.index}
-		s.MemoryUsedMiB, s.MemoryTotalMiB = l.memoryMiB(d.handle)
-		if l.utilisation {
-			if rates, ret := d.handle.GetUtilizationRates(); ret == nvml.SUCCESS {
-				s.GPUUtil, s.MemoryUtil = new(float64(rates.Gpu)), new(float64(rates.Memory))
-			}
-		}
-		if l.power {
-			s.PowerW = watts(d.handle.GetPowerUsage())
-		}
-		if l.clocks {
-			s.SMClockMHz = reading(d.handle.GetClockInfo(nvml.CLOCK_SM))
-			s.MemClockMHz = reading(d.handle.GetClockInfo(nvml.CLOCK_MEM))
-		}
-		if l.temperature {
-			s.TemperatureC = reading(d.handle.GetTemperature(nvml.TEMPERATURE_GPU))
-		}
-		samples = append(samples, s)
+	samples := make([]record.GPUSample, len(l.devices))
+	for i, d := range l.devices {
+		samples[i] = l.read(d, d.fast, atNS)
 	}
 	return samples
 }
 
-// memoryMiB reads memory as nvidia-smi prints it. The second form of the call (driver 510 and later)
-// keeps what the driver itself reserves out of "used"; the first form counts that in, some hundred
-// MiB more. nvidia-smi of a driver uses the newest form the driver has, so the same is done here.
-func (l *nvmlLib) memoryMiB(handle nvml.Device) (used, total *float64) {
-	switch {
-	case l.memoryV2:
-		if m, ret := handle.GetMemoryInfo_v2(); ret == nvml.SUCCESS {
-			return new(mib(m.Used)), new(mib(m.Total))
-		}
-	case l.memory:
-		if m, ret := handle.GetMemoryInfo(); ret == nvml.SUCCESS {
-			return new(mib(m.Used)), new(mib(m.Total))
-		}
+func (l *nvmlLib) sampleSlow() []record.GPUSample {
+	samples := make([]record.GPUSample, len(l.devices))
+	for i, d := range l.devices {
+		samples[i] = l.read(d, d.slow, 0)
 	}
-	return nil, nil
+	return samples
 }
 
-func (l *nvmlLib) computeProcesses() map[int][]int {
-	pids := map[int][]int{}
-	if !l.processes {
-		return pids
+// computeProcesses lists the compute processes of each GPU. Those of a GPU in MIG mode belong to several
+// tenants and are left out.
+func (l *nvmlLib) computeProcesses() map[int][]record.GPUProcess {
+	byGPU := map[int][]record.GPUProcess{}
+	if !l.offers("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2", "nvmlDeviceGetComputeRunningProcesses") {
+		return byGPU
 	}
+	named := l.offers("nvmlSystemGetProcessName")
 	for _, d := range l.devices {
+		if d.mig {
+			continue
+		}
 		processes, ret := d.handle.GetComputeRunningProcesses()
 		if ret != nvml.SUCCESS {
 			continue
 		}
-		pids[d.index] = make([]int, 0, len(processes))
-		for _, process := range processes {
-			pids[d.index] = append(pids[d.index], int(process.Pid))
+		byGPU[d.index] = make([]record.GPUProcess, 0, len(processes))
+		for _, p := range processes {
+			process := record.GPUProcess{PID: int(p.Pid)}
+			if p.UsedGpuMemory != noMemory {
+				process.MemoryMiB = new(mib(p.UsedGpuMemory))
+			}
+			if named {
+				if name, ret := l.api.SystemGetProcessName(process.PID); ret == nvml.SUCCESS {
+					process.Name = firstLine(name)
+				}
+			}
+			byGPU[d.index] = append(byGPU[d.index], process)
 		}
 	}
-	return pids
+	return byGPU
 }
-
-// watts turns a reading in milliwatts into watts.
-func watts(milliwatts uint32, ret nvml.Return) *float64 {
-	if ret != nvml.SUCCESS {
-		return nil
-	}
-	return new(float64(milliwatts) / 1000)
-}
-
-func reading(value uint32, ret nvml.Return) *float64 {
-	if ret != nvml.SUCCESS {
-		return nil
-	}
-	return new(float64(value))
-}
-
-// mib is bytes in MiB, the unit nvidia-smi prints.
-func mib(bytes uint64) float64 { return float64(bytes) / (1 << 20) }

@@ -18,7 +18,7 @@ func parseSMI(fields []string, out string) ([]smiRow, error) {
 	var rows []smiRow
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
-		if line == "" || line == "No devices were found" {
+		if line == "" || line == "No devices were found" || line == "No running processes found" {
 			continue
 		}
 		values := strings.SplitN(line, ",", len(fields))
@@ -34,21 +34,10 @@ func parseSMI(fields []string, out string) ([]smiRow, error) {
 	return rows, nil
 }
 
-// parseEach parses out and turns each row into what make makes of it.
-func parseEach[T any](fields []string, out string, make func(smiRow) (T, error)) ([]T, error) {
-	rows, err := parseSMI(fields, out)
-	if err != nil {
-		return nil, err
-	}
-	var all []T
-	for _, row := range rows {
-		one, err := make(row)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, nil
+// has says whether the field was asked for.
+func (r smiRow) has(field string) bool {
+	_, asked := r[field]
+	return asked
 }
 
 func (r smiRow) index() (int, error) {
@@ -64,6 +53,11 @@ func (r smiRow) number(field string) (*float64, error) {
 	text := r[field]
 	if silent(text) {
 		return nil, nil
+	}
+	if digits, ok := strings.CutPrefix(text, "0x"); ok { // a set of bits
+		if bits, err := strconv.ParseUint(digits, 16, 53); err == nil {
+			return new(float64(bits)), nil
+		}
 	}
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
@@ -91,61 +85,43 @@ func (r smiRow) info() (record.GPUInfo, error) {
 	if err != nil {
 		return record.GPUInfo{}, err
 	}
-	info := record.GPUInfo{
+	return record.GPUInfo{
 		Index: index, UUID: r.text("uuid"), Name: r.text("name"), DriverVersion: r.text("driver_version"),
-		ComputeCap: r.text("compute_cap"), Source: NvidiaSMI,
-	}
-	err = r.numbers(map[string]**float64{
-		"memory.used": &info.MemoryUsedMiB, "memory.total": &info.MemoryTotalMiB, "enforced.power.limit": &info.PowerLimitW,
-	})
-	return info, err
+		ComputeCap: r.text("compute_cap"), Source: NvidiaSMI, MIG: r["mig.mode.current"] == "Enabled",
+	}, nil
 }
 
-func (r smiRow) sample(atNS int64) (record.GPUSample, error) {
+func (r smiRow) sample(columns []smiColumn, atNS int64) (record.GPUSample, error) {
 	index, err := r.index()
 	if err != nil {
 		return record.GPUSample{}, err
 	}
 	s := record.GPUSample{AtNS: atNS, Index: index}
-	err = r.numbers(map[string]**float64{
-		"memory.used": &s.MemoryUsedMiB, "memory.total": &s.MemoryTotalMiB, "utilization.gpu": &s.GPUUtil,
-		"utilization.memory": &s.MemoryUtil, "power.draw": &s.PowerW, "clocks.sm": &s.SMClockMHz,
-		"clocks.mem": &s.MemClockMHz, "temperature.gpu": &s.TemperatureC,
-	})
-	return s, err
-}
-
-func (r smiRow) numbers(targets map[string]**float64) error {
-	for field, target := range targets {
-		value, err := r.number(field)
-		if err != nil {
-			return err
+	for _, c := range columns {
+		if *c.at(&s), err = r.number(c.fields[0]); err != nil {
+			return record.GPUSample{}, err
 		}
-		*target = value
 	}
-	return nil
+	return s, nil
 }
 
-// parseProcesses joins the answers for index,uuid and gpu_uuid,pid.
-func parseProcesses(gpus, apps string) (map[int][]int, error) {
-	gpuRows, err := parseSMI([]string{"index", "uuid"}, gpus)
+// smiProcessFields are the fields of a process. The name comes last because it might hold a comma.
+func smiProcessFields() []string { return []string{"gpu_uuid", "pid", "used_memory", "process_name"} }
+
+// parseProcesses sorts the answer for smiProcessFields by GPU.
+func parseProcesses(gpus []record.GPUInfo, apps string) (map[int][]record.GPUProcess, error) {
+	rows, err := parseSMI(smiProcessFields(), apps)
 	if err != nil {
 		return nil, err
 	}
-	appRows, err := parseSMI([]string{"gpu_uuid", "pid"}, apps)
-	if err != nil {
-		return nil, err
-	}
-	pids := map[int][]int{}
+	byGPU := map[int][]record.GPUProcess{}
 	byUUID := map[string]int{}
-	for _, row := range gpuRows {
-		index, err := row.index()
-		if err != nil {
-			return nil, err
+	for _, g := range gpus {
+		if !g.MIG {
+			byUUID[g.UUID], byGPU[g.Index] = g.Index, []record.GPUProcess{}
 		}
-		byUUID[row["uuid"]], pids[index] = index, []int{}
 	}
-	for _, row := range appRows {
+	for _, row := range rows {
 		index, known := byUUID[row["gpu_uuid"]]
 		if !known {
 			continue // a MIG device, or a GPU that was not chosen
@@ -154,9 +130,13 @@ func parseProcesses(gpus, apps string) (map[int][]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("nvidia-smi printed a process id as %q", firstLine(row["pid"]))
 		}
-		pids[index] = append(pids[index], pid)
+		memory, err := row.number("used_memory")
+		if err != nil {
+			return nil, err
+		}
+		byGPU[index] = append(byGPU[index], record.GPUProcess{PID: pid, Name: firstLine(row.text("process_name")), MemoryMiB: memory})
 	}
-	return pids, nil
+	return byGPU, nil
 }
 
 // unknownField is the field that nvidia-smi refuses in its message, or empty.

@@ -1,11 +1,13 @@
 package gpu
 
 import (
+	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,10 @@ const smiTwoGPUs = `0.index 0
 0.temperature.gpu 71
 0.compute_cap 8.6
 0.enforced.power.limit 350.00
+0.power.limit 360.00
+0.clocks_event_reasons.active 0x0000000000000044
+0.clocks_throttle_reasons.active 0x0000000000000044
+0.ecc.errors.uncorrected.volatile.total [N/A]
 0.mig.mode.current [N/A]
 1.index 1
 1.uuid GPU-bbbb
@@ -62,6 +68,10 @@ const smiTwoGPUs = `0.index 0
 1.temperature.gpu 29
 1.compute_cap 8.0
 1.enforced.power.limit [N/A]
+1.power.limit [N/A]
+1.clocks_event_reasons.active 0x0000000000000001
+1.clocks_throttle_reasons.active 0x0000000000000001
+1.ecc.errors.uncorrected.volatile.total 2
 1.mig.mode.current Enabled
 `
 
@@ -81,7 +91,7 @@ func installSMI(t *testing.T, values, unknown, apps string) {
 }
 
 func TestSMI(t *testing.T) {
-	installSMI(t, smiTwoGPUs, "", "GPU-aaaa, 4242\nGPU-aaaa, 17\nMIG-cccc, 18\n")
+	installSMI(t, smiTwoGPUs, "", "GPU-aaaa, 4242, 21000, VLLM::EngineCore\nGPU-aaaa, 17, [N/A], /opt/a, b\nMIG-cccc, 18, 3, x\n")
 	source, note, err := Open(NvidiaSMI, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -89,27 +99,32 @@ func TestSMI(t *testing.T) {
 	if source.Name() != "nvidia-smi" || !strings.HasPrefix(note, "MIG is on for GPU 1:") {
 		t.Errorf("name %q, note %q", source.Name(), note)
 	}
-	infos, err := source.GPUs()
-	want := []record.GPUInfo{
-		{Index: 0, UUID: "GPU-aaaa", Name: "NVIDIA GeForce RTX 3090", MemoryTotalMiB: new(24576.0), MemoryUsedMiB: new(22528.0),
-			DriverVersion: "570.86.15", ComputeCap: "8.6", PowerLimitW: new(350.0), Source: "nvidia-smi"},
-		{Index: 1, UUID: "GPU-bbbb", Name: "Odd, Card", DriverVersion: "570.86.15", ComputeCap: "8.0", Source: "nvidia-smi"},
+	infos, err := source.GPUs(t.Context())
+	notQueried := []record.AbsentColumn{{Column: "energy_j", Reason: "nvidia-smi has no field for it"}, {Column: "ecc_uncorrected", Reason: "nvidia-smi says [N/A]"},
+		{Column: "xid", Reason: "nvidia-smi has no field for it"}, {Column: "pcie_tx_kb_per_s", Reason: "nvidia-smi has no field for it"},
+		{Column: "pcie_rx_kb_per_s", Reason: "nvidia-smi has no field for it"}}
+	want := record.GPUInfo{Index: 0, UUID: "GPU-aaaa", Name: "NVIDIA GeForce RTX 3090", MemoryTotalMiB: new(24576.0), MemoryUsedMiB: new(22528.0),
+		DriverVersion: "570.86.15", ComputeCap: "8.6", PowerLimitW: new(350.0), Source: "nvidia-smi", Absent: notQueried}
+	if err != nil || len(infos) != 2 || !reflect.DeepEqual(infos[0], want) {
+		t.Errorf("GPUs: %v\n got %+v\nwant %+v", err, infos[0], want)
 	}
-	if err != nil || !reflect.DeepEqual(infos, want) {
-		t.Errorf("GPUs: %v\n got %+v\nwant %+v", err, infos, want)
+	if odd := infos[1]; odd.Name != "Odd, Card" || !odd.MIG || odd.MemoryTotalMiB != nil || odd.Absent[0].Reason != migReason {
+		t.Errorf("GPU 1: %+v", odd)
 	}
-	samples, err := source.Sample(5)
+	samples, err := source.Sample(t.Context(), 5)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// GPU 1 is in MIG mode: what it says of the whole card, as its ECC errors, is left out.
 	sameSamples(t, samples, []record.GPUSample{
 		{AtNS: 5, Index: 0, MemoryUsedMiB: new(22528.0), MemoryTotalMiB: new(24576.0), GPUUtil: new(97.0), MemoryUtil: new(61.0),
-			PowerW: new(341.25), SMClockMHz: new(1695.0), MemClockMHz: new(9501.0), TemperatureC: new(71.0)},
-		{AtNS: 5, Index: 1, SMClockMHz: new(0.0), TemperatureC: new(29.0)},
+			PowerW: new(341.25), PowerLimitW: new(350.0), SMClockMHz: new(1695.0), MemClockMHz: new(9501.0), TemperatureC: new(71.0), ClockEvents: new(68.0)},
+		{AtNS: 5, Index: 1, SMClockMHz: new(0.0), TemperatureC: new(29.0), ClockEvents: new(1.0)},
 	})
-	pids, err := source.Processes()
-	if want := map[int][]int{0: {4242, 17}, 1: {}}; err != nil || !reflect.DeepEqual(pids, want) {
-		t.Errorf("processes: %v, %v; want %v", pids, err, want)
+	processes, err := source.Processes(t.Context())
+	wantProcesses := map[int][]record.GPUProcess{0: {{PID: 4242, Name: "VLLM::EngineCore", MemoryMiB: new(21000.0)}, {PID: 17, Name: "/opt/a, b"}}}
+	if err != nil || !reflect.DeepEqual(processes, wantProcesses) {
+		t.Errorf("processes: %v, %v; want %v", processes, err, wantProcesses)
 	}
 	if err := source.Close(); err != nil {
 		t.Error(err)
@@ -122,7 +137,7 @@ func TestSMIChosen(t *testing.T) {
 	if err != nil || note != "" {
 		t.Fatal(err, note)
 	}
-	samples, err := source.Sample(5)
+	samples, err := source.Sample(t.Context(), 5)
 	if err != nil || len(samples) != 1 || samples[0].Index != 0 {
 		t.Errorf("samples %+v, %v", samples, err)
 	}
@@ -133,21 +148,22 @@ func TestSMIChosen(t *testing.T) {
 
 // A field that an older nvidia-smi does not know costs that column only.
 func TestSMIUnknownFields(t *testing.T) {
-	installSMI(t, smiTwoGPUs, "compute_cap\nmig.mode.current\npower.draw\n", "")
+	installSMI(t, smiTwoGPUs, "compute_cap\nmig.mode.current\npower.draw\nclocks_event_reasons.active\nenforced.power.limit\n", "")
 	source, _, err := Open(NvidiaSMI, []int{0})
 	if err != nil {
 		t.Fatal(err)
 	}
-	samples, err := source.Sample(5)
+	samples, err := source.Sample(t.Context(), 5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sameSamples(t, samples, []record.GPUSample{
 		{AtNS: 5, Index: 0, MemoryUsedMiB: new(22528.0), MemoryTotalMiB: new(24576.0), GPUUtil: new(97.0), MemoryUtil: new(61.0),
-			SMClockMHz: new(1695.0), MemClockMHz: new(9501.0), TemperatureC: new(71.0)},
+			PowerLimitW: new(360.0), SMClockMHz: new(1695.0), MemClockMHz: new(9501.0), TemperatureC: new(71.0), ClockEvents: new(68.0)},
 	})
-	infos, err := source.GPUs()
-	if err != nil || infos[0].ComputeCap != "" || infos[0].Name != "NVIDIA GeForce RTX 3090" {
+	infos, err := source.GPUs(t.Context())
+	if err != nil || infos[0].ComputeCap != "" || infos[0].Name != "NVIDIA GeForce RTX 3090" ||
+		infos[0].Absent[0] != (record.AbsentColumn{Column: "power_w", Reason: "this nvidia-smi does not know power.draw"}) {
 		t.Errorf("GPUs %+v, %v", infos, err)
 	}
 }
@@ -156,7 +172,7 @@ func TestSMIFails(t *testing.T) {
 	cases := []struct{ name, script, message string }{
 		{"driver not loaded", "#!/bin/sh\necho \"NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\"\nexit 9\n", "couldn't communicate"},
 		{"no devices", "#!/bin/sh\necho No devices were found\n", "sees no GPU"},
-		{"other program", "#!/bin/sh\necho hello\n", "printed 1 values where 9 were asked for: hello"},
+		{"other program", "#!/bin/sh\necho hello\n", "printed 1 values where 6 were asked for: hello"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,9 +194,12 @@ func TestSMIHangs(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 600\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := &smiSource{program: program, bound: 50 * time.Millisecond, sampleFields: smiSampleFields}
-	if _, err := s.Sample(1); err == nil || err.Error() != "nvidia-smi did not answer within 50ms" {
-		t.Errorf("error %v", err)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := (&smiSource{program: program}).Sample(ctx, 1)
+	if err == nil || !strings.HasPrefix(err.Error(), "nvidia-smi did not answer within") || time.Since(start) > time.Minute {
+		t.Errorf("error %v after %v", err, time.Since(start))
 	}
 }
 
@@ -193,20 +212,29 @@ func TestSMIAbsent(t *testing.T) {
 
 func FuzzParseSMI(f *testing.F) {
 	for _, seed := range []string{
-		"0, 22528, 24576, 97, 61, 341.25, 1695, 9501, 71\n", "0, [N/A], [Not Supported], , N/A, 1e3, 0, -1, 0x10\n",
-		"No devices were found\n", "0, 1\n", ",,,,,,,,\n", "\xff, NaN, Inf, 1, 1, 1, 1, 1, 1", "0,1,2,3,4,5,6,7,8,9\r\n\r\n",
+		"0, 22528, 24576, 97, 61, 341.25, 350.00, 1695, 9501, 71, 0x0000000000000004, 0\n",
+		"0, [N/A], [Not Supported], , N/A, 1e3, 0, -1, 0x10, 0xffffffffffffffff, 0x, 0\n",
+		"No devices were found\n", "0, 1\n", ",,,,,,,,,,,\n", "\xff, NaN, Inf, 1, 1, 1, 1, 1, 1, 1, 1, 1", "0,1,2,3,4,5,6,7,8,9,10,11,12\r\n\r\n",
 	} {
 		f.Add(seed)
 	}
+	fields := []string{"index"}
+	for _, c := range smiColumns() {
+		fields = append(fields, c.fields[0])
+	}
 	f.Fuzz(func(t *testing.T, out string) {
-		samples, err := parseEach(smiSampleFields, out, func(row smiRow) (record.GPUSample, error) { return row.sample(1) })
+		rows, err := parseSMI(fields, out)
 		if err != nil {
 			return
 		}
-		for _, s := range samples {
-			for _, v := range []*float64{s.MemoryUsedMiB, s.MemoryTotalMiB, s.GPUUtil, s.MemoryUtil, s.PowerW, s.SMClockMHz, s.MemClockMHz, s.TemperatureC} {
-				if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
-					t.Errorf("reading %v of %q", *v, out)
+		for _, row := range rows {
+			s, err := row.sample(smiColumns(), 1)
+			if err != nil {
+				continue
+			}
+			for _, c := range smiColumns() {
+				if v := *c.at(&s); v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+					t.Errorf("%s is %v in %q", c.name, *v, out)
 				}
 			}
 			if s.Index < 0 || s.AtNS != 1 {
@@ -217,26 +245,38 @@ func FuzzParseSMI(f *testing.F) {
 }
 
 func FuzzParseProcesses(f *testing.F) {
-	f.Add("0, GPU-a\n1, GPU-b\n", "GPU-a, 17\nGPU-c, 3\n")
-	f.Add("x, GPU-a\n", "GPU-a, y\n")
-	f.Fuzz(func(t *testing.T, gpus, apps string) {
-		pids, err := parseProcesses(gpus, apps)
-		if err == nil && pids == nil {
-			t.Error("neither processes nor error")
+	f.Add("GPU-a, 17, 1024, python3\nGPU-c, 3, [N/A], a, b\n")
+	f.Add("GPU-a, y, 3, x\n")
+	f.Add("No running processes found\n")
+	f.Fuzz(func(t *testing.T, apps string) {
+		byGPU, err := parseProcesses([]record.GPUInfo{{Index: 0, UUID: "GPU-a"}, {Index: 1, UUID: "GPU-b", MIG: true}}, apps)
+		if err == nil && (byGPU[0] == nil || byGPU[1] != nil) {
+			t.Errorf("processes %v of %q", byGPU, apps)
 		}
 	})
 }
 
-// BenchmarkSMISample is one reading through the stand-in program: what starting a process costs at least.
-func BenchmarkSMISample(b *testing.B) {
+// The source's columns are columns of the memory log.
+func TestSMIColumnsAreTheLogs(t *testing.T) {
+	for _, c := range smiColumns() {
+		if !slices.Contains(record.GPUColumns(), c.name) {
+			t.Errorf("no column %s in the memory log", c.name)
+		}
+	}
+}
+
+// BenchmarkSMITick is one reading through a stand-in program: what starting a process costs at least.
+// %core is that at one reading a second, of the whole machine.
+func BenchmarkSMITick(b *testing.B) {
 	program := filepath.Join(b.TempDir(), "nvidia-smi")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 0, 22528, 24576, 97, 61, 341.25, 1695, 9501, 71\n"), 0o755); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 0, 22528\n"), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	s := &smiSource{program: program, bound: smiBound, sampleFields: smiSampleFields}
+	s := &smiSource{program: program, columns: smiColumns()[:1]}
 	for b.Loop() {
-		if samples, err := s.Sample(1); err != nil || len(samples) != 1 {
+		if samples, err := s.Sample(b.Context(), 1); err != nil || len(samples) != 1 {
 			b.Fatal(samples, err)
 		}
 	}
+	b.ReportMetric(100*float64(b.Elapsed())/float64(b.N)/float64(smiPeriod), "%core")
 }

@@ -227,14 +227,24 @@ func TestOneWriterAFolder(t *testing.T) {
 
 func TestGPULogRoundTrip(t *testing.T) {
 	f := lockTemp(t)
-	log, name := f.NewGPULog("requests/T4.jsonl")
+	// What one of the GPUs gives has a column, what none gives has none.
+	gives := func(columns ...string) (g GPUInfo) {
+		for _, c := range GPUColumns() {
+			if !slices.Contains(columns, c) {
+				g.Absent = append(g.Absent, AbsentColumn{Column: c, Reason: "not supported"})
+			}
+		}
+		return g
+	}
+	gpus := []GPUInfo{gives("memory_used_mib", "power_w", "xid"), gives("memory_used_mib")}
+	log, name := f.NewGPULog("requests/T4.jsonl", gpus)
 	if name != "memory_logs/T4.csv" {
 		t.Errorf("name is %s", name)
 	}
 	samples := []GPUSample{
 		{AtNS: 1, Index: 0, MemoryUsedMiB: new(22000.0), PowerW: new(31.5)},
 		{AtNS: 1, Index: 1, MemoryUsedMiB: new(10.0)},
-		{AtNS: 2, Index: 0, MemoryUsedMiB: new(22001.0), PowerW: new(0.0)},
+		{AtNS: 2, Index: 0, MemoryUsedMiB: new(22001.0), PowerW: new(0.0), XID: new(79.0)},
 	}
 	if err := log.Append(samples[:2]...); err != nil {
 		t.Fatal(err)
@@ -248,7 +258,7 @@ func TestGPULogRoundTrip(t *testing.T) {
 		t.Errorf("read back %+v, %v", got, err)
 	}
 	data, _ := os.ReadFile(f.Path(name))
-	if head, _, _ := strings.Cut(string(data), "\n"); head != "at_ns,gpu,memory_used_mib,power_w" {
+	if head, _, _ := strings.Cut(string(data), "\n"); head != "at_ns,gpu,memory_used_mib,power_w,xid" {
 		t.Errorf("header is %q: a column nobody can read must be absent", head)
 	}
 	// A later session goes on under the same columns, and a torn last line goes.
@@ -258,7 +268,7 @@ func TestGPULogRoundTrip(t *testing.T) {
 	if got, err := f.ReadGPUSamples(name); err != nil || len(got) != 3 {
 		t.Errorf("a torn last line: %d samples, %v", len(got), err)
 	}
-	log, _ = f.NewGPULog("requests/T4.jsonl")
+	log, _ = f.NewGPULog("requests/T4.jsonl", gpus)
 	if err := log.Append(GPUSample{AtNS: 4, TemperatureC: new(60.0), PowerW: new(5.0)}); err != nil {
 		t.Fatal(err)
 	}
@@ -374,4 +384,33 @@ func FuzzReadSamples(f *testing.F) {
 			t.Errorf("the error does not name the file: %v", err)
 		}
 	})
+}
+
+func TestClockEventNames(t *testing.T) {
+	// The bits as nvml.h has them.
+	for bits, want := range map[ClockEvents][]string{
+		0:                        nil,
+		0x4:                      {"sw_power_cap"},
+		0x1 | 0x40 | 0x8:         {"gpu_idle", "hw_slowdown", "hw_thermal_slowdown"},
+		0x20 | 0x80 | 1<<40:      {"sw_thermal_slowdown", "hw_power_brake_slowdown"},
+		ClockReliability | 0x200: {"board_limit", "reliability"},
+		ClockDisplaySetting:      {"display_clocks_setting"},
+	} {
+		if got := bits.Names(); !slices.Equal(got, want) {
+			t.Errorf("%#x: %v, want %v", uint64(bits), got, want)
+		}
+	}
+	if n := len(ClockEvents(1<<11 - 1).Names()); n != 11 || ClockReliability != 1<<10 {
+		t.Errorf("%d names, reliability is %#x", n, uint64(ClockReliability))
+	}
+}
+
+func TestNotReadGroupsByReason(t *testing.T) {
+	g := GPUInfo{Absent: []AbsentColumn{{"energy_j", "no field"}, {"ecc_uncorrected", "[N/A]"}, {"xid", "no field"}}}
+	if got, want := g.NotRead(), "energy_j, xid (no field); ecc_uncorrected ([N/A])"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := (GPUInfo{}).NotRead(); got != "" {
+		t.Errorf("a GPU that gives all: %q", got)
+	}
 }

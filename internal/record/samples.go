@@ -26,9 +26,16 @@ var gpuColumns = []column[GPUSample]{
 	{"gpu_util_percent", func(s *GPUSample) **float64 { return &s.GPUUtil }},
 	{"memory_util_percent", func(s *GPUSample) **float64 { return &s.MemoryUtil }},
 	{"power_w", func(s *GPUSample) **float64 { return &s.PowerW }},
+	{"power_limit_w", func(s *GPUSample) **float64 { return &s.PowerLimitW }},
+	{"energy_j", func(s *GPUSample) **float64 { return &s.EnergyJ }},
 	{"sm_clock_mhz", func(s *GPUSample) **float64 { return &s.SMClockMHz }},
 	{"memory_clock_mhz", func(s *GPUSample) **float64 { return &s.MemClockMHz }},
 	{"temperature_c", func(s *GPUSample) **float64 { return &s.TemperatureC }},
+	{"clock_events", func(s *GPUSample) **float64 { return &s.ClockEvents }},
+	{"ecc_uncorrected", func(s *GPUSample) **float64 { return &s.ECCUncorrected }},
+	{"xid", func(s *GPUSample) **float64 { return &s.XID }},
+	{"pcie_tx_kb_per_s", func(s *GPUSample) **float64 { return &s.PCIeTxKBps }},
+	{"pcie_rx_kb_per_s", func(s *GPUSample) **float64 { return &s.PCIeRxKBps }},
 }
 
 // ServerRow is one line of server_metrics/*.csv: gauges as scraped, counters as their growth since
@@ -75,12 +82,12 @@ func Delta(prev, s *ServerSample) ServerRow {
 	return row
 }
 
-// SampleLog appends samples to one CSV file. A column that no reading of the first sample has is
-// left out of the file: absent, not zero. It is used by one goroutine at a time.
+// SampleLog appends samples to one CSV file. A column that the source does not have is left out of the
+// file: absent, not zero. It is used by one goroutine at a time.
 type SampleLog[S any] struct {
 	path    string
 	columns []column[S]
-	served  map[string]bool // columns the source is known to have; nil: those of the first sample
+	served  map[string]bool // columns the source has
 	kept    []column[S]
 	lead    []string
 	leadOf  func(*S) []string
@@ -88,10 +95,27 @@ type SampleLog[S any] struct {
 	csv     *csv.Writer
 }
 
-// NewGPULog prepares the memory log that goes with a request file. The file is made with the first sample.
-func (f *Folder) NewGPULog(requests string) (*SampleLog[GPUSample], string) {
+// GPUColumns are the names of the memory log's optional columns, in file order.
+func GPUColumns() []string {
+	names := make([]string, len(gpuColumns))
+	for i, c := range gpuColumns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// NewGPULog prepares the memory log that goes with a request file; it has the columns that at least one
+// of the GPUs gives. The file is made with the first sample.
+func (f *Folder) NewGPULog(requests string, gpus []GPUInfo) (*SampleLog[GPUSample], string) {
 	name, _ := dataFiles(requests)
-	return &SampleLog[GPUSample]{path: f.Path(name), columns: gpuColumns, lead: []string{"at_ns", "gpu"},
+	served := map[string]bool{}
+	for _, g := range gpus {
+		for _, c := range gpuColumns {
+			given := !slices.ContainsFunc(g.Absent, func(a AbsentColumn) bool { return a.Column == c.name })
+			served[c.name] = served[c.name] || given
+		}
+	}
+	return &SampleLog[GPUSample]{path: f.Path(name), columns: gpuColumns, served: served, lead: []string{"at_ns", "gpu"},
 		leadOf: func(s *GPUSample) []string {
 			return []string{strconv.FormatInt(s.AtNS, 10), strconv.Itoa(s.Index)}
 		}}, name
@@ -116,7 +140,7 @@ func (l *SampleLog[S]) Append(samples ...S) error {
 		return nil
 	}
 	if l.file == nil {
-		if err := l.open(samples); err != nil {
+		if err := l.open(); err != nil {
 			return err
 		}
 	}
@@ -139,7 +163,7 @@ func (l *SampleLog[S]) Append(samples ...S) error {
 }
 
 // open makes the file, or goes on with that of an interrupted session under its own columns.
-func (l *SampleLog[S]) open(first []S) error {
+func (l *SampleLog[S]) open() error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", l.path, err)
 	}
@@ -148,11 +172,7 @@ func (l *SampleLog[S]) open(first []S) error {
 		return err
 	}
 	for _, c := range l.columns {
-		has := l.served[c.name]
-		if l.served == nil {
-			has = slices.ContainsFunc(first, func(s S) bool { return *c.at(&s) != nil })
-		}
-		if names == nil && has || slices.Contains(names, c.name) {
+		if names == nil && l.served[c.name] || slices.Contains(names, c.name) {
 			l.kept = append(l.kept, c)
 		}
 	}

@@ -201,7 +201,11 @@ type Detail struct {
 	IdleWaitMS  float64       `json:"idle_wait_ms"`    // time spent waiting for quiet before the test
 	ServerDelta *ServerDelta  `json:"server"`          // null where /metrics could not be read
 	GPU         []GPUPeak     `json:"gpus"`            // null where no GPU was readable
-	Files       Files         `json:"files"`
+	// GPUSampling says how the GPU samples were taken; null where no GPU was readable.
+	GPUSampling *GPUSampling `json:"gpu_sampling"`
+	// GPUProcesses are the compute processes seen on the GPUs; null where the driver does not tell.
+	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
+	Files        Files            `json:"files"`
 }
 
 // Lengths counts how many requests had exactly the length asked for, as proven by usage.
@@ -259,49 +263,11 @@ type ServerDelta struct {
 	PrefixHits       *float64 `json:"prefix_cache_hits"`
 }
 
-// GPUPeak is the extreme of one GPU over a test; null where the driver did not say.
-type GPUPeak struct {
-	Index         int      `json:"index"`
-	UUID          string   `json:"uuid"`
-	Name          string   `json:"name"`
-	PeakMemoryMiB *float64 `json:"peak_memory_mib"`
-	MaxUtil       *float64 `json:"max_utilization_percent"`
-	MaxPowerW     *float64 `json:"max_power_w"`
-	MaxTempC      *float64 `json:"max_temperature_c"`
-}
-
 // Files names a record's data files, relative to the folder.
 type Files struct {
 	Requests      string `json:"requests"`
 	MemoryLog     string `json:"memory_log,omitempty"`
 	ServerMetrics string `json:"server_metrics,omitempty"`
-}
-
-// GPUInfo is one GPU of this machine (or of the simulator).
-type GPUInfo struct {
-	Index          int      `json:"index"`
-	UUID           string   `json:"uuid"`
-	Name           string   `json:"name"`
-	MemoryTotalMiB *float64 `json:"memory_total_mib"`
-	MemoryUsedMiB  *float64 `json:"memory_used_mib"`
-	DriverVersion  string   `json:"driver_version,omitempty"`
-	ComputeCap     string   `json:"compute_capability,omitempty"`
-	PowerLimitW    *float64 `json:"power_limit_w,omitempty"`
-	Source         string   `json:"source"` // nvml, nvidia-smi, simulated
-}
-
-// GPUSample is one reading of one GPU; null (empty in CSV) where the driver did not say.
-type GPUSample struct {
-	AtNS           int64
-	Index          int
-	MemoryUsedMiB  *float64
-	MemoryTotalMiB *float64
-	GPUUtil        *float64 // percent
-	MemoryUtil     *float64 // percent
-	PowerW         *float64
-	SMClockMHz     *float64
-	MemClockMHz    *float64
-	TemperatureC   *float64
 }
 
 // ServerSample is one scrape of /metrics, all engines of the server taken together: counters and

@@ -40,7 +40,17 @@ type Send func(ctx context.Context) record.Request
 
 // Sampler reads the GPUs the server runs on.
 type Sampler interface {
-	Sample(atNS int64) ([]record.GPUSample, error)
+	// Sample reads every GPU once and stamps the readings atNS. It returns when ctx ends, also where
+	// the driver does not.
+	Sample(ctx context.Context, atNS int64) ([]record.GPUSample, error)
+	// Period is how often that may be done without costing the machine more than it is worth.
+	Period() time.Duration
+}
+
+// ProcessLister is a [Sampler] that also tells which compute processes are on which GPU, by its index;
+// a GPU whose driver does not tell is missing.
+type ProcessLister interface {
+	Processes(ctx context.Context) (map[int][]record.GPUProcess, error)
 }
 
 // Options are what one run needs.
@@ -125,6 +135,7 @@ type run struct {
 	Options
 	draining atomic.Bool
 	baseline map[Shape]record.Baseline
+	gpuSaid  bool // why GPU samples are missing
 }
 
 // Run takes the tests in order and leaves a record of each in the folder. It returns [ErrInterrupted]

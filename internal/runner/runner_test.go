@@ -49,7 +49,10 @@ func (c counter) CountTokens(ctx context.Context, prompt string) (int, error) {
 
 type gpus struct{ *sim.Server }
 
-func (g gpus) Sample(atNS int64) ([]record.GPUSample, error) { return g.SampleGPU(atNS), nil }
+func (g gpus) Period() time.Duration { return 100 * time.Millisecond }
+func (g gpus) Sample(_ context.Context, atNS int64) ([]record.GPUSample, error) {
+	return g.SampleGPU(atNS), nil
+}
 
 func newRig(t *testing.T, settings, dir string) *rig {
 	t.Helper()

@@ -10,10 +10,8 @@ import (
 	"bench/internal/record"
 )
 
-// Sampling periods. NVML answers in well under a millisecond and memory moves slowly: ten a second
-// shows every step. A scrape costs the server's API process some milliseconds: two a second.
+// A scrape costs the server's API process some milliseconds: two a second.
 const (
-	gpuPeriod     = 100 * time.Millisecond
 	metricsPeriod = 500 * time.Millisecond
 	scrapeLimit   = 2 * time.Second
 )
@@ -25,29 +23,30 @@ type sampling struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	gpuTurn, scrapeTurn sync.Mutex // one reading at a time, so that stamps and deltas stay in order
+	gpus       *gpuSampling // nil where no GPU is readable
+	scrapeTurn sync.Mutex   // one scrape at a time, so that stamps and deltas stay in order
 
 	mu         sync.Mutex // guards what follows
-	gpuLog     *record.SampleLog[record.GPUSample]
-	gpuName    string
 	serverLog  *record.SampleLog[record.ServerRow]
 	serverName string
 	requests   string
 	last       *record.ServerSample
-	gpuSamples int
 	rows       int
-	util       float64
 	err        error
 }
 
 func startSampling(ctx context.Context, r *run, requests string) (*sampling, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &sampling{r: r, cancel: cancel, requests: requests}
-	s.gpuLog, s.gpuName = r.Folder.NewGPULog(requests)
-	s.scrape(ctx)
-	s.sampleGPUs()
 	if r.GPUs != nil {
-		s.wg.Go(func() { every(ctx, gpuPeriod, s.sampleGPUs) })
+		s.gpus = newGPUSampling(r, requests)
+		s.gpus.list(ctx)
+	}
+	s.scrape(ctx)
+	s.sampleGPUs(ctx)
+	if g := s.gpus; g != nil {
+		s.wg.Go(func() { g.pace.run(ctx, r.GPUs.Period(), func() { g.sample(ctx) }) })
+		s.wg.Go(func() { every(ctx, processPeriod, func() { g.list(ctx) }) })
 	}
 	if r.HasMetrics {
 		s.wg.Go(func() { every(ctx, metricsPeriod, func() { s.scrape(ctx) }) })
@@ -72,29 +71,17 @@ func every(ctx context.Context, period time.Duration, f func()) {
 func (s *sampling) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err
+	if s.gpus == nil {
+		return s.err
+	}
+	return errors.Join(s.err, s.gpus.failedLog())
 }
 
-func (s *sampling) sampleGPUs() {
-	if s.r.GPUs == nil {
-		return
+// sampleGPUs reads the GPUs once, beside their regular readings.
+func (s *sampling) sampleGPUs(ctx context.Context) {
+	if s.gpus != nil {
+		s.gpus.sample(ctx)
 	}
-	s.gpuTurn.Lock()
-	defer s.gpuTurn.Unlock()
-	samples, err := s.r.GPUs.Sample(s.r.Clock.Now())
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.util = 0
-	for _, g := range samples {
-		if g.GPUUtil != nil {
-			s.util = max(s.util, *g.GPUUtil)
-		}
-	}
-	s.gpuSamples += len(samples)
-	s.err = errors.Join(s.err, s.gpuLog.Append(samples...))
 }
 
 // scrape reads /metrics once and returns what it saw; nil when it could not.
@@ -124,13 +111,16 @@ func (s *sampling) scrape(ctx context.Context) *record.ServerSample {
 
 // settleLimit bounds how long the server's counters are waited for after a repeat: an engine may
 // finish its last step after the client has read the last byte.
-const settleLimit = time.Second
+const (
+	settleLimit = time.Second
+	settlePoll  = 50 * time.Millisecond
+)
 
 // settle scrapes until the server has nothing running and its count of finished requests stands still,
 // so that the repeat's counters are whole.
 func (s *sampling) settle(ctx context.Context) {
 	last := -1.0
-	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(gpuPeriod / 2) {
+	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(settlePoll) {
 		got := s.scrape(ctx)
 		if got == nil {
 			return
@@ -153,10 +143,10 @@ func (s *sampling) busy(ctx context.Context) string {
 	if got := s.scrape(ctx); got != nil && (!zero(got.Running) || !zero(got.Waiting)) {
 		return fmt.Sprintf("the server had %s running and %s waiting", count(got.Running), count(got.Waiting))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.util > quietGPUPercent {
-		return fmt.Sprintf("a GPU was %.0f %% busy", s.util)
+	if s.gpus != nil {
+		if util := s.gpus.lastUtil(); util > quietGPUPercent {
+			return fmt.Sprintf("a GPU was %.0f %% busy", util)
+		}
 	}
 	return ""
 }
@@ -169,17 +159,16 @@ func count(v *float64) string {
 }
 
 // flush hands what was sampled to the summary; sampling goes on until stop.
-func (s *sampling) flush(sum *summary) (err error) {
+func (s *sampling) flush(ctx context.Context, sum *summary) (err error) {
+	if s.gpus != nil {
+		if err := s.gpus.flush(ctx, sum, s.r.Folder); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
-	}
-	if s.gpuSamples > 0 {
-		sum.files.MemoryLog = s.gpuName
-		if sum.gpu, err = s.r.Folder.ReadGPUSamples(s.gpuName); err != nil {
-			return err
-		}
 	}
 	if s.rows > 0 {
 		sum.files.ServerMetrics = s.serverName
@@ -192,9 +181,12 @@ func (s *sampling) flush(sum *summary) (err error) {
 func (s *sampling) stop() error {
 	s.cancel()
 	s.wg.Wait()
-	err := s.gpuLog.Close()
+	err := s.err
+	if s.gpus != nil {
+		err = errors.Join(err, s.gpus.close())
+	}
 	if s.serverLog != nil {
 		err = errors.Join(err, s.serverLog.Close())
 	}
-	return errors.Join(s.err, err)
+	return err
 }

@@ -45,6 +45,9 @@ type summary struct {
 	busy      string
 	baseline  *record.Baseline
 	files     record.Files
+
+	gpuSampling  *record.GPUSampling
+	gpuProcesses []record.GPUProcessSeen
 }
 
 func (s *summary) record() record.Record {
@@ -120,7 +123,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 			d.LateSends++
 		}
 	}
-	d.GPU = s.gpuPeaks()
+	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta = s.serverDelta()
 }
 
@@ -334,29 +337,6 @@ func (s *summary) sendSkew() *float64 {
 		return nil
 	}
 	return new(ms(time.Duration(widest)))
-}
-
-// gpuPeaks are the extremes of each GPU over the test.
-func (s *summary) gpuPeaks() []record.GPUPeak {
-	var out []record.GPUPeak
-	for _, g := range s.gpuInfo {
-		peak := record.GPUPeak{Index: g.Index, UUID: g.UUID, Name: g.Name}
-		seen := false
-		for _, x := range s.gpu {
-			if x.Index != g.Index {
-				continue
-			}
-			seen = true
-			highest(&peak.PeakMemoryMiB, x.MemoryUsedMiB)
-			highest(&peak.MaxUtil, x.GPUUtil)
-			highest(&peak.MaxPowerW, x.PowerW)
-			highest(&peak.MaxTempC, x.TemperatureC)
-		}
-		if seen {
-			out = append(out, peak)
-		}
-	}
-	return out
 }
 
 func highest(to **float64, v *float64) {

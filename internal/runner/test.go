@@ -35,6 +35,12 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 	}
 	rec, err := r.measure(ctx, t, log, content, s, event)
 	err = errors.Join(err, s.stop())
+	if s.gpus != nil && !r.gpuSaid {
+		if text := s.gpus.note(); text != "" {
+			event(Event{Kind: Note, Text: text})
+			r.gpuSaid = true
+		}
+	}
 	if err != nil {
 		return record.Record{}, err
 	}
@@ -123,7 +129,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t)}
 	sum.files.Requests = log.Name()
-	if err := s.flush(&sum); err != nil {
+	if err := s.flush(ctx, &sum); err != nil {
 		return record.Record{}, err
 	}
 	return sum.record(), nil
@@ -229,7 +235,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 		return nil, r.openError(ctx, t, err)
 	}
 	s.scrape(ctx)
-	s.sampleGPUs()
+	s.sampleGPUs(ctx)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -264,7 +270,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if writeErr != nil {
 		return nil, writeErr
 	}
-	s.sampleGPUs()
+	s.sampleGPUs(ctx)
 	s.settle(context.WithoutCancel(ctx))
 	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
 	return out, nil

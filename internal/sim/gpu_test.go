@@ -1,8 +1,16 @@
 package sim
 
 import (
+	"errors"
+	"math"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"bench/internal/record"
 )
 
 func TestVirtualGPUsShowTheLoad(t *testing.T) {
@@ -22,7 +30,7 @@ func TestVirtualGPUsShowTheLoad(t *testing.T) {
 		if *idle[0].MemoryUsedMiB != *busy[0].MemoryUsedMiB {
 			t.Error("memory moves with load: vLLM takes it all at start")
 		}
-		if tdp := *infos[0].PowerLimitW; *busy[0].PowerW != tdp || *idle[0].PowerW >= tdp/2 || *busy[0].TemperatureC <= *idle[0].TemperatureC {
+		if tdp := *infos[0].PowerLimitW; *busy[0].PowerW >= tdp || *busy[0].PowerW < tdp/2 || *idle[0].PowerW >= tdp/2 || *busy[0].TemperatureC <= *idle[0].TemperatureC {
 			t.Errorf("power %v W idle, %v W busy, %v °C, %v °C", *idle[0].PowerW, *busy[0].PowerW, *idle[0].TemperatureC, *busy[0].TemperatureC)
 		}
 		if busy[0].AtNS != 2 || busy[1].Index != 1 {
@@ -30,6 +38,79 @@ func TestVirtualGPUsShowTheLoad(t *testing.T) {
 		}
 		if again := s.SampleGPU(3); *again[0].GPUUtil != 100 { // in the same instant: nothing new to average
 			t.Errorf("utilisation %v when read again", *again[0].GPUUtil)
+		}
+	})
+}
+
+// The energy counter is the integral of the power that the cards show, however often they are read.
+func TestEnergyIsTheIntegralOfPower(t *testing.T) {
+	bubble(t, "sim:gpu=rtx-3090", func(t *testing.T, s *Server) {
+		first := *s.SampleGPU(0)[0].EnergyJ
+		var integral float64
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			burst(t, s, 4, func(i int) string { return chatFields(i, 100, 200) })
+		}()
+		const period = 100 * time.Millisecond
+		for range 100 {
+			time.Sleep(period)
+			integral += *s.SampleGPU(0)[0].PowerW * period.Seconds()
+		}
+		<-done
+		grown := *s.SampleGPU(0)[0].EnergyJ - first
+		if math.Abs(grown-integral) > 1e-6*integral || integral <= 10*idlePowerShare*350 {
+			t.Errorf("counter grew by %v J, power adds up to %v J", grown, integral)
+		}
+	})
+}
+
+func TestThrottledCards(t *testing.T) {
+	bubble(t, "sim:gpu=rtx-3090", func(t *testing.T, s *Server) {
+		load := func() record.GPUSample {
+			s.SampleGPU(0)
+			burst(t, s, 2, func(i int) string { return chatFields(i, 100, 100) })
+			return s.SampleGPU(0)[0]
+		}
+		well := load()
+		s.Throttle(true)
+		hot := load()
+		s.Throttle(false)
+		again := load()
+		if names := record.ClockEvents(*hot.ClockEvents).Names(); !slices.Equal(names, []string{"hw_slowdown", "hw_thermal_slowdown"}) {
+			t.Errorf("a throttled card says %v", names)
+		}
+		if *hot.SMClockMHz*ThrottleSlowdown > *well.SMClockMHz || *hot.PowerW >= *well.PowerW || *hot.TemperatureC <= *well.TemperatureC {
+			t.Errorf("throttled %v MHz, %v W, %v °C; else %v MHz, %v W, %v °C",
+				*hot.SMClockMHz, *hot.PowerW, *hot.TemperatureC, *well.SMClockMHz, *well.PowerW, *well.TemperatureC)
+		}
+		for _, x := range []record.GPUSample{well, again} {
+			if *x.ClockEvents != 0 || *x.PowerW >= *x.PowerLimitW {
+				t.Errorf("a card that is well says %#x and draws %v W", int(*x.ClockEvents), *x.PowerW)
+			}
+		}
+	})
+}
+
+// What a virtual card does not give is listed, and nothing else is.
+func TestAbsentColumnsAreListed(t *testing.T) {
+	bubble(t, "sim:gpu=rtx-3090", func(t *testing.T, s *Server) {
+		folder, err := record.LockFolder(t.TempDir() + "/results")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer folder.Close()
+		log, name := folder.NewGPULog("requests/T1.jsonl", s.GPUs())
+		samples := s.SampleGPU(1)
+		if err := errors.Join(log.Append(samples...), log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := folder.ReadGPUSamples(name); err != nil || !reflect.DeepEqual(got, samples) {
+			t.Errorf("read back %+v, %v; sampled %+v", got, err, samples)
+		}
+		data, err := os.ReadFile(folder.Path(name))
+		if header, row, _ := strings.Cut(string(data), "\n"); err != nil || strings.Contains(row, ",,") {
+			t.Errorf("a column without a reading: %s %s %v", header, row, err)
 		}
 	})
 }
