@@ -43,6 +43,10 @@ lint: ## gofmt, vet, staticcheck
 bench: ## cost of the measuring path and of the simulator
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing
 
+.PHONY: accuracy
+accuracy: ## hold the model of memory and speed against published rows; rewrites docs/accuracy.md
+	go run ./internal/accuracy
+
 .PHONY: stamps
 stamps: ## errors of the stamps beside a bare C client's, printed and held to their limits
 	BENCH_STAMPS=1 go test -count=1 -run TestStamps -v ./internal/vllm

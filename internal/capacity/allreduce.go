@@ -13,14 +13,19 @@ type reduceTable [5]float64
 
 var reduceSizes = [5]float64{16 << 10, 128 << 10, 1 << 20, 8 << 20, 64 << 20} // bytes
 
+// reducePCIe4 is Gen 5's table with the bandwidth of large messages halved, as the link's is. What was
+// measured on L40S is slower from four cards on: a machine whose cards sit on two sockets; eight RTX A6000,
+// RTX 3090 and RTX 4090 serve two to three times as fast as that table would let them.
+var reducePCIe4 = [3]reduceTable{{6.2, 11, 60, 450, 3542}, {18, 40, 176, 924, 7114}, {28, 60, 268, 1350, 10136}}
+
 // Tables by link, each for 2, 4 and 8 GPUs. Only 8 were measured for Blackwell's NVLink: 2 and 4
 // are in the ratio of Hopper's.
 var (
 	reduceAmpereNVLink    = [3]reduceTable{{5.3, 5.7, 11, 90, 388}, {6, 7.8, 18, 118, 540}, {6.5, 11, 22, 129, 594}}
 	reduceHopperNVLink    = [3]reduceTable{{4.5, 4.8, 8.3, 45, 307}, {4.8, 5.8, 13, 54, 330}, {5.3, 7.9, 15, 51, 344}}
 	reduceBlackwellNVLink = [3]reduceTable{{6.9, 7, 9.4, 34, 199}, {7.3, 7.4, 15, 39, 214}, {8.1, 9.4, 17, 39, 223}}
-	reducePCIe4           = [3]reduceTable{{6.2, 11, 60, 450, 3542}, {18, 60, 361, 3322, 27241}, {27, 108, 583, 8168, 60073}} // L40S
-	reducePCIe5           = [3]reduceTable{{5.1, 8.2, 30, 244, 1844}, {15, 25, 88, 462, 3557}, {28, 49, 134, 675, 5068}}      // RTX PRO 6000
+	reduceL40S            = [3]reduceTable{{6.2, 11, 60, 450, 3542}, {18, 60, 361, 3322, 27241}, {27, 108, 583, 8168, 60073}}
+	reducePCIe5           = [3]reduceTable{{5.1, 8.2, 30, 244, 1844}, {15, 25, 88, 462, 3557}, {28, 49, 134, 675, 5068}} // RTX PRO 6000
 )
 
 // reduceTableFor picks the table of the card's link; nil for one GPU. PCIe cards are taken as
@@ -35,6 +40,8 @@ func reduceTableFor(g catalog.GPU, tp int) *reduceTable {
 	case g.FormFactor == "pcie" && g.PCIeGen >= 5 && !g.GeForce(),
 		g.FormFactor == "soc":
 		return &reducePCIe5[column]
+	case strings.HasPrefix(g.Slug, "l40"):
+		return &reduceL40S[column]
 	case g.FormFactor == "pcie":
 		return &reducePCIe4[column]
 	case g.Architecture == "Hopper":

@@ -25,10 +25,14 @@ type Engine struct {
 	EnforceEager         bool
 	TensorParallel       int
 	PipelineParallel     int
+	ExpertParallel       bool // experts are dealt out whole instead of cut; same bytes but for padding
+	NoImages             bool // --limit-mm-per-prompt '{"image":0}': the image encoder is not profiled
 
 	V0                          bool // versions 0.8 to 0.10 with VLLM_USE_V1=0; below 0.8 V0 is all there is
 	FlashInferSampler           bool // the start-up log says that FlashInfer samples
 	DisableHybridKVCacheManager bool
+
+	Observed *Observed // figures of a start-up log, used where they hold; nil = none
 }
 
 // GPUs is the number of GPUs one replica takes; e needs its defaults.

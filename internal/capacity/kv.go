@@ -3,6 +3,7 @@ package capacity
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"bench/internal/catalog"
 	"bench/internal/unit"
@@ -33,6 +34,9 @@ func layerKVs(m catalog.Model, e Engine) []layerKV {
 		case l.Kind == catalog.LinearAttention:
 			tp := int64(e.TensorParallel)
 			k.state = int64(m.Linear.StateElements*m.Linear.StateBytes)/tp + int64(m.Linear.ConvElements)*dtypeBytes(e.DType)/tp
+		case m.MLA != nil && parseVersion(e.Version).before(0, 7):
+			// Before the latent was cached: keys and values of every head, padded to 256 elements.
+			k.perToken = 2 * int64(ceilDiv(m.Heads, e.TensorParallel)) * 256 * width
 		case m.MLA != nil:
 			k.perToken = int64(m.MLA.KVLoRARank+m.MLA.RopeHeadDim) * width
 		default:
@@ -131,11 +135,18 @@ func (mem *Memory) printedTokens(e Engine, v version) int {
 	switch {
 	case len(mem.Groups) == 1 && mem.Groups[0].Window == 0:
 		return mem.Blocks * mem.BlockTokens
-	case v.before(0, 21):
+	case !v.printsConcurrency():
 		return mem.Blocks / groups * mem.BlockTokens
 	}
 	return int(mem.GuaranteedConcurrency * float64(e.MaxModelLen))
 }
+
+// printsConcurrency says whether the printed tokens are concurrency × max_model_len.
+func (v version) printsConcurrency() bool { return !v.before(0, 21) }
+
+// PrintsConcurrencyTokens says whether that vLLM version prints as the size of its KV cache, for a
+// model with several groups of layers, maximum concurrency × max_model_len.
+func PrintsConcurrencyTokens(vllm string) bool { return parseVersion(vllm).printsConcurrency() }
 
 // UsableBlocks is the number of blocks requests can hold: V1 keeps one as a placeholder for blocks
 // that have left a window.
@@ -149,7 +160,7 @@ func (mem Memory) UsableBlocks() int {
 // BlocksLive is what a decoding request of that many tokens holds now: sliding groups have freed
 // what left their window.
 func (mem Memory) BlocksLive(tokens int) int {
-	return mem.blocks(tokens, func(g Group, all int) int {
+	return mem.blocks(tokens, 1, func(g Group, all int) int {
 		return min(all, ceilDiv(g.Window, g.BlockTokens)+1)
 	})
 }
@@ -157,27 +168,37 @@ func (mem Memory) BlocksLive(tokens int) int {
 // BlocksForAdmission is what must be free to take in a request whose prompt has that many tokens:
 // sliding groups hold at most their window and one scheduler step's tokens at once.
 func (mem Memory) BlocksForAdmission(tokens int) int {
-	return mem.blocks(tokens, func(g Group, all int) int {
+	return mem.blocks(tokens, mem.statePages, func(g Group, all int) int {
 		return min(all, ceilDiv(min(g.Window-1+mem.inFlight, tokens), g.BlockTokens)+1)
 	})
+}
+
+// statePages is how many blocks of each linear-attention group a request reserves: its state, and
+// from 0.21 a second one that the state is copied to at block boundaries, so that a prefix can be
+// found again. All four start-up logs of such models that print the pool count two.
+func statePages(v version) int {
+	if v.before(0, 21) {
+		return 1
+	}
+	return 2
 }
 
 // reservedBlocks is vLLM's start-up figure for one request of that length. It is the worst case,
 // and does not notice that a sliding group cannot hold more than the whole request.
 func (mem Memory) reservedBlocks(tokens int) int {
-	return mem.blocks(tokens, func(g Group, _ int) int {
+	return mem.blocks(tokens, mem.statePages, func(g Group, _ int) int {
 		return ceilDiv(min(g.Window-1+mem.inFlight, tokens), g.BlockTokens) + 1
 	})
 }
 
-// blocks sums over the groups; sliding decides for those with a window, given what the request
-// would take without one.
-func (mem Memory) blocks(tokens int, sliding func(g Group, all int) int) int {
+// blocks sums over the groups; a linear-attention group takes states blocks, and sliding decides for
+// those with a window, given what the request would take without one.
+func (mem Memory) blocks(tokens, states int, sliding func(g Group, all int) int) int {
 	n := 0
 	for _, g := range mem.Groups {
 		switch {
 		case g.Kind == catalog.LinearAttention:
-			n += g.Count
+			n += g.Count * states
 		case g.Window > 0:
 			n += g.Count * sliding(g, ceilDiv(tokens, g.BlockTokens))
 		default:
@@ -207,3 +228,12 @@ func perRequest(blocks, each int) float64 {
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// LongestRequest is the longest request one replica's pool holds with the worst case reserved, in
+// tokens, rounded down to a block: what vLLM names as the estimated maximum model length where
+// max_model_len does not fit. 0 where none fits.
+func (mem Memory) LongestRequest() int {
+	const most = 1 << 30 // tokens; no model's context is longer
+	blocks := sort.Search(most/pageTokens, func(i int) bool { return mem.reservedBlocks((i+1)*pageTokens) > mem.Blocks })
+	return blocks * pageTokens
+}

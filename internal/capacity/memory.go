@@ -31,9 +31,11 @@ type Memory struct {
 	Fits                  bool    // vLLM would start
 	Reason                string  // why it would not; "" when it fits
 	Warnings              []string
+	Observed              []ObservedTerm // terms that a start-up log replaced
 
-	inFlight int  // tokens of one request that may be in the engine at once
-	v0       bool // no placeholder block
+	inFlight   int  // tokens of one request that may be in the engine at once
+	statePages int  // blocks a request reserves in a linear-attention group
+	v0         bool // no placeholder block
 }
 
 // Group is a set of layers that share block numbers: a request takes the same number of blocks
@@ -71,18 +73,28 @@ func PlanMemory(m catalog.Model, g catalog.GPU, e Engine) (Memory, error) {
 		Budget:   unit.FromGiB(g.MemoryTorchGiB * e.GPUMemoryUtilization),
 		Weights:  weightBytes(m, e, s),
 		NonTorch: nonTorch(g, e, v),
-		inFlight: e.batchedTokensInFlight(v),
-		v0:       e.V0,
+		inFlight: e.batchedTokensInFlight(v), statePages: statePages(v),
+		v0: e.V0,
 	}
 	mem.Activation, mem.ActivationLow, mem.ActivationHigh = activation(m, e, v)
-	if !v.before(0, 21) && v.before(0, 28) && !e.EnforceEager {
-		mem.CUDAGraph = unit.FromGiB(0.5)
+	if graphsInBudget(e, v) {
+		mem.CUDAGraph = unit.FromGiB(graphEstimateGiB)
 	}
 	mem.KVCache = mem.Budget - mem.Weights - mem.Activation - mem.NonTorch - mem.CUDAGraph
+	e.Observed.replace(&mem, m, g, e)
 	mem.layOut(m, e, v)
 	mem.judge(e)
 	mem.warn(m, g, e)
 	return mem, nil
+}
+
+// graphEstimateGiB is what 0.21 to 0.27 set aside for CUDA graphs, in the middle of their logs.
+const graphEstimateGiB = 0.5
+
+// graphsInBudget says whether the version subtracts an estimate of its CUDA graphs before it sizes
+// the pool; in others graphs come out of what is left free.
+func graphsInBudget(e Engine, v version) bool {
+	return !v.before(0, 21) && v.before(0, 28) && !e.EnforceEager
 }
 
 // judge fills Fits and Reason by vLLM's own two checks: something is left for the pool, and one
@@ -108,8 +120,11 @@ func (mem *Memory) warn(m catalog.Model, g catalog.GPU, e Engine) {
 	if free := mem.Total - mem.Budget; !e.EnforceEager && mem.CUDAGraph == 0 && free < 2*unit.GiB {
 		mem.Warnings = append(mem.Warnings, fmt.Sprintf("CUDA graphs are captured after the pool is sized and only %v stay outside it: start-up can still run out of memory; --enforce-eager or a lower gpu_memory_utilization avoid that", free))
 	}
-	if m.Parameters.Vision > 0 {
+	if m.Parameters.Vision > 0 && !e.NoImages && (e.V0 || m.Vision == nil) {
 		mem.Warnings = append(mem.Warnings, "the image encoder is profiled at start and can take 1 to 3 GiB more than planned; --limit-mm-per-prompt '{\"image\":0}' skips it")
+	}
+	if e.V0 && e.TensorParallel >= 8 {
+		mem.Warnings = append(mem.Warnings, "this engine version (V0) held back 3 to 9 GiB more on each of 8 GPUs in start-up logs, for reasons not known")
 	}
 	if g.GeForce() {
 		mem.Warnings = append(mem.Warnings, "a desktop or WSL2 on the card takes 0.3 to 1.5 GiB of the budget")
@@ -122,87 +137,72 @@ func (mem *Memory) warn(m catalog.Model, g catalog.GPU, e Engine) {
 	}
 }
 
-// weightBytes is the weights of one GPU. Embedding, head and vision tower stay in 16 bits (32 in
-// float32), the rest has the scheme's width. Tensor parallel replicates norms, routers and some
-// projections: 0.4 % in start-up logs.
+// weightBytes is the weights of one GPU, of the fullest pipeline stage. Tensor parallel replicates
+// norms, routers and some projections: 0.4 % in start-up logs.
 func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
-	plain := float64(dtypeBytes(e.DType))
-	whole := float64(m.Parameters.Embedding + m.Parameters.Head + m.Parameters.Vision)
-	rest := float64(m.LoadedParameters()) - whole
-	gpus := float64(e.TensorParallel * e.PipelineParallel)
-	var bytes float64
-	switch s.method {
-	case "":
-		bytes = (whole + rest) * plain
-	case "mxfp4":
-		// Only experts are stored in 4 bits, and vLLM pads them to multiples of the kernel's tile.
-		experts := float64(m.Parameters.RoutedExperts)
-		bytes = (whole+rest-experts)*plain + experts*s.bits/8*expertPadding(m, e)
-	default:
-		bytes = whole*plain + rest*s.bits/8
+	p := partBytes(m, e, s)
+	bytes := p.embedding + p.vision + p.layers + p.experts + p.head
+	if e.PipelineParallel > 1 {
+		if m.TiedEmbeddings { // the last stage holds its own copy
+			p.head = p.embedding
+		}
+		stage := float64(ceilDiv(m.NumLayers(), e.PipelineParallel)) / float64(m.NumLayers())
+		bytes = (p.layers+p.experts)*stage + max(p.embedding+p.vision, p.head)
 	}
 	if e.TensorParallel > 1 {
 		bytes *= 1.004
 	}
-	return unit.Bytes(math.Round(bytes / gpus))
+	return unit.Bytes(math.Round(bytes / float64(e.TensorParallel)))
+}
+
+// weightParts is what vLLM loads of each part of a model, in bytes, on all GPUs together.
+type weightParts struct{ embedding, head, vision, layers, experts float64 }
+
+// partBytes is what the checkpoint's headers say, where they were read and vLLM loads the weights
+// as they are stored. Otherwise embedding, head and vision tower take 16 bits (32 in float32) and
+// the rest the scheme's width; of MXFP4 only the experts, of GGUF all but the tower.
+func partBytes(m catalog.Model, e Engine, s scheme) weightParts {
+	plain := float64(dtypeBytes(e.DType))
+	if x := m.Stored; x != nil && (s.method == "" || m.Quantization != nil) {
+		bytes := func(p catalog.Part) float64 { return float64(p.Bytes(dtypeBytes(e.DType))) }
+		w := weightParts{bytes(x.Embedding), bytes(x.Head), bytes(x.Vision), bytes(x.Layers), bytes(x.RoutedExperts)}
+		if s.method == "mxfp4" {
+			w.experts *= expertPadding(m, e)
+		}
+		return w
+	}
+	p := m.Parameters
+	experts := float64(p.RoutedExperts)
+	// The published total has scales and buffers that the count by fields has not.
+	layers := float64(m.LoadedParameters()-p.Embedding-p.Head-p.Vision) - experts
+	width := s.bits / 8
+	if s.method == "" {
+		width = plain
+	}
+	w := weightParts{float64(p.Embedding) * plain, float64(p.Head) * plain, float64(p.Vision) * plain, layers * width, experts * width}
+	switch s.method {
+	case "mxfp4":
+		w.layers = layers * plain
+		w.experts *= expertPadding(m, e)
+	case "gguf":
+		w.embedding, w.head = float64(p.Embedding)*width, float64(p.Head)*width
+	}
+	return w
 }
 
 // expertPadding is how much larger vLLM makes MXFP4 experts: hidden size to a multiple of 256 (2880
-// becomes 3072), each GPU's share of their width to a multiple of 128.
+// becomes 3072), each GPU's share of their width to a multiple of 128. Expert parallel leaves the
+// width whole.
 func expertPadding(m catalog.Model, e Engine) float64 {
 	if m.MoE == nil {
 		return 1
 	}
-	share := float64(m.MoE.IntermediateSize) / float64(e.TensorParallel)
+	share := float64(m.MoE.IntermediateSize)
+	if !e.ExpertParallel {
+		share /= float64(e.TensorParallel)
+	}
 	hidden := float64(m.HiddenSize)
 	return math.Ceil(hidden/256) * 256 / hidden * math.Ceil(share/128) * 128 / share
-}
-
-// activation is the peak of the profiling run: the larger of one forward pass over
-// max_num_batched_tokens and sampling max_num_seqs rows of logits, fitted to start-up logs.
-func activation(m catalog.Model, e Engine, v version) (point, low, high unit.Bytes) {
-	forward := forwardBytes(m, e)
-	if e.V0 && m.Parameters.Vision > 0 && e.MaxNumBatchedTokens >= 4096 {
-		forward *= 1.3
-	}
-	logits := float64(e.MaxNumSeqs) * float64(m.Vocab) * 4
-	peak := func(copies float64) unit.Bytes { return unit.Bytes(math.Round(max(forward, copies*logits))) }
-
-	const (
-		pytorchSampler    = 9.8 // copies of the logits while sorting
-		flashInferSampler = 3.0
-		laterSampler      = 3.5 // from 0.16, whichever sampler it is
-	)
-	switch {
-	case e.FlashInferSampler:
-		return peak(flashInferSampler), peak(flashInferSampler), peak(flashInferSampler) + unit.FromGiB(0.3)
-	case e.V0 || v.before(0, 16):
-		low = peak(flashInferSampler)
-		if e.V0 {
-			low = peak(pytorchSampler * 0.9)
-		}
-		return peak(pytorchSampler), low, peak(10.3)
-	}
-	point = peak(laterSampler)
-	if !e.EnforceEager {
-		point += unit.FromGiB(0.25)
-	}
-	const spread = 0.4 // GiB either way in logs of newer builds
-	return point, max(point-unit.FromGiB(spread), 0), point + unit.FromGiB(spread)
-}
-
-// forwardBytes is the peak of one forward pass over T tokens: T × 2 B × (3 H + the widest MLP).
-func forwardBytes(m catalog.Model, e Engine) float64 {
-	hidden, tp := float64(m.HiddenSize), float64(e.TensorParallel)
-	matrices := 3.0
-	if !m.GatedMLP {
-		matrices = 2
-	}
-	width := 3*hidden + matrices*float64(m.IntermediateSize)/tp
-	if x := m.MoE; x != nil {
-		width = 3*hidden + matrices*float64(x.PerToken*x.IntermediateSize+x.SharedIntermediate)/tp + 2*hidden
-	}
-	return float64(e.MaxNumBatchedTokens) * float64(dtypeBytes(e.DType)) * width
 }
 
 // nonTorch is what the process takes outside torch, by tensor parallel size, from start-up logs.

@@ -12,13 +12,28 @@ import (
 const (
 	bandwidthShare   = 0.80 // of the memory's peak, reading weights or KV
 	decodeShare      = 0.48 // of the dense peak, decoding
-	prefillShare     = 0.60 // of the dense peak, prefilling
+	prefillShare     = 0.60 // of the dense peak, prefilling on Hopper and later; H100 0.58, H200 0.53
 	v1LayerSeconds   = 40e-6
 	v0LayerSeconds   = 75e-6
 	v0StepSeconds    = 1.4e-3
 	v0RequestSeconds = 75e-6
-	v1MinStepSeconds = 2e-3 // no server was seen to step faster
-	v1ReduceFactor   = 1.5  // all-reduce in a decode step against the bare kernel
+	v1RequestSeconds = 25e-6 // batches of 100 to 200 of small models step in 8 to 13 ms
+	v1MinStepSeconds = 2e-3  // no server was seen to step faster
+
+	// v0TokenSeconds is what V0's one API process takes to send a token: eleven hosts with 32 streams of
+	// a 0.5B model stopped at 1,400 to 6,100 tokens/s, half of them below 2,750, where the same engines
+	// without HTTP made 9,000 to 13,000.
+	v0TokenSeconds = 1 / 2750.0
+
+	// preAmpereKVShare and preAmperePrefillShare are what Volta and Turing reach, which have no
+	// FlashAttention: fitted on one V100S at 1 to 150 requests, held against a T4.
+	preAmpereKVShare      = 0.10
+	preAmperePrefillShare = 0.37
+
+	// mxfp4ExpandShare is the share of the usual rate at which MXFP4 experts are read by cards that
+	// must expand them.
+	mxfp4ExpandShare = 0.75
+	v1ReduceFactor   = 1.5 // all-reduce in a decode step against the bare kernel
 
 	// reduceChunk is how many tokens' activations one all-reduce of a prefill moves at most.
 	reduceChunk = 8192
@@ -38,13 +53,21 @@ func NewStepper(m catalog.Model, g catalog.GPU, e Engine) Stepper {
 	bandwidth := g.BandwidthGBs * 1e9
 	layers, experts, head := readBytes(m, e, s)
 
+	prefill, kvShare := prefillShareOf(g), bandwidthShare
+	if g.ComputeCapability < 8 {
+		kvShare = preAmpereKVShare
+	}
+	weightShare := bandwidthShare
+	if s.method == "mxfp4" && g.FP4TFLOPS == 0 {
+		weightShare *= mxfp4ExpandShare
+	}
 	st := Stepper{
 		v0:           e.V0,
 		tokenBytes:   layers + head,
 		expertBytes:  experts,
-		weightRate:   tp * bandwidth * bandwidthShare,
-		kvRate:       bandwidth * bandwidthShare,
-		prefillToken: 2 * float64(m.ActiveParameters()) / (peak * prefillShare),
+		weightRate:   tp * bandwidth * weightShare,
+		kvRate:       bandwidth * kvShare,
+		prefillToken: 2 * float64(m.ActiveParameters()) / (peak * prefill),
 		layers:       float64(m.NumLayers()),
 		hiddenBytes:  float64(m.HiddenSize) * float64(dtypeBytes(e.DType)),
 		reduce:       reduceTableFor(g, e.TensorParallel),
@@ -58,21 +81,40 @@ func NewStepper(m catalog.Model, g catalog.GPU, e Engine) Stepper {
 	if m.MoE != nil {
 		st.expertsKept = 1 - float64(m.MoE.PerToken)/float64(m.MoE.Experts)
 	}
-	st.attention(m, e, peak)
+	st.attention(m, e, peak*prefill)
 
 	if e.V0 {
 		st.weightRate = tp * bandwidth * v0WeightShare(g, s)
 		st.hostSeconds = v0LayerSeconds*st.layers + v0StepSeconds
 		st.hostRequest = v0RequestSeconds
+		st.sendSeconds = v0TokenSeconds
 		st.reduceFactor = 1
 		st.firstSeconds = 0.9e-3 * st.layers
 	} else {
 		st.hostSeconds = v1LayerSeconds * st.layers
+		st.hostRequest = v1RequestSeconds
 		st.minSeconds = v1MinStepSeconds
 		st.reduceFactor = v1ReduceFactor
 		st.firstSeconds = 7e-3 + 0.7e-3*st.layers
 	}
 	return st
+}
+
+// prefillShareOf is the share of the dense peak that prompts are computed at: what one long prompt reached
+// on each kind of card. Large matrix products alone reach 90 % of the peak on an A100, 85 on Blackwell
+// workstation cards, 81 on an H100 and 64 on an L40S; attention and the rest of a layer take from it.
+func prefillShareOf(g catalog.GPU) float64 {
+	switch cc := g.ComputeCapability; {
+	case cc < 8:
+		return preAmperePrefillShare
+	case cc < 8.9:
+		return 0.68 // A100 0.62 to 0.70, RTX A6000 0.68
+	case cc < 9:
+		return 0.52 // L40S 0.49
+	case cc >= 12:
+		return 0.80 // RTX 5090 0.84
+	}
+	return prefillShare
 }
 
 // readBytes splits the weights a decode step reads: all layers, the experts, and the head, which
@@ -97,9 +139,9 @@ func readBytes(m catalog.Model, e Engine, s scheme) (layers, experts, head float
 
 // attention fills in what one token of context costs: bytes read from the cache for each decoded
 // token, and compute for each query-key pair of a prefill.
-func (s *Stepper) attention(m catalog.Model, e Engine, peak float64) {
+func (s *Stepper) attention(m catalog.Model, e Engine, rate float64) {
 	e.PipelineParallel = 1 // a step passes all stages
-	perPair := func(width int) float64 { return 2 * float64(m.Heads) * float64(width) / (peak * prefillShare) }
+	perPair := func(width int) float64 { return 2 * float64(m.Heads) * float64(width) / rate }
 	for _, k := range layerKVs(m, e) {
 		n := float64(k.layers)
 		pair := perPair(2 * m.LayersOf(k.kind).HeadDim) // scores and weighted values
@@ -192,13 +234,22 @@ func (s *Stepper) seconds(st *Step) float64 {
 }
 
 func (s *Stepper) decodeSeconds(st *Step) float64 {
-	// With pipeline stages a step passes all of them with its share of the requests.
+	p := s.decodeParts(st)
+	gemm := math.Cbrt(p.weights*p.weights*p.weights + p.compute*p.compute*p.compute)
+	return max(gemm+p.kv+p.reduce+p.host, s.minSeconds)
+}
+
+// decodeParts are the terms of a decode step. With pipeline stages a step passes all of them with its
+// share of the requests.
+func (s *Stepper) decodeParts(st *Step) parts {
 	requests := float64(st.Decodes) / s.stages
-	weights, compute := s.weightSeconds(requests), s.decodeToken*requests
-	gemm := math.Cbrt(weights*weights*weights + compute*compute*compute)
-	kv := (s.kvFull*float64(st.DecodeContextTokens) + s.kvWindow*float64(st.DecodeWindowTokens) + s.kvRequest*float64(st.Decodes)) / s.stages / s.kvRate
-	reduce := s.reduceFactor * 2 * s.layers * s.reduce.seconds(requests*s.hiddenBytes)
-	return max(gemm+kv+reduce+s.hostSeconds+s.hostRequest*requests, s.minSeconds)
+	return parts{
+		weights: s.weightSeconds(requests),
+		compute: s.decodeToken * requests,
+		kv:      (s.kvFull*float64(st.DecodeContextTokens) + s.kvWindow*float64(st.DecodeWindowTokens) + s.kvRequest*float64(st.Decodes)) / s.stages / s.kvRate,
+		reduce:  s.reduceFactor * 2 * s.layers * s.reduce.seconds(requests*s.hiddenBytes),
+		host:    s.hostSeconds + s.hostRequest*requests,
+	}
 }
 
 // weightSeconds is the time to read the weights that so many tokens touch: of E experts, E × (1 −
@@ -217,7 +268,12 @@ func (s *Stepper) prefillSeconds(st *Step) float64 {
 	}
 	tokens := float64(st.PrefillTokens)
 	reduce := 2 * s.layers * s.reduce.seconds(min(tokens, reduceChunk)*s.hiddenBytes) * max(1, tokens/reduceChunk)
-	return tokens*s.prefillToken + st.PrefillPairs*s.pairSeconds + st.PrefillWindowPairs*s.pairWindow + reduce
+	return s.computeSeconds(st) + reduce
+}
+
+// computeSeconds is the arithmetic of a step's prompt tokens at the share of the peak that prefills reach.
+func (s *Stepper) computeSeconds(st *Step) float64 {
+	return float64(st.PrefillTokens)*s.prefillToken + st.PrefillPairs*s.pairSeconds + st.PrefillWindowPairs*s.pairWindow
 }
 
 // SpeedCaveats lists what in this set-up no measurement stands behind: print its times as

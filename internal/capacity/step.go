@@ -36,6 +36,7 @@ type Stepper struct {
 	layers       float64
 	hostSeconds  float64 // of a step, whatever is in it
 	hostRequest  float64 // and for each decoding request
+	sendSeconds  float64 // one token through the process that serves HTTP, where that is a bound
 	minSeconds   float64 // floor of a step that decodes
 	firstSeconds float64 // floor of a step that only prefills
 	hiddenBytes  float64 // one token's activations, as all-reduce moves them

@@ -63,6 +63,7 @@ func (c *config) fields(fam *family) []configField {
 		{"num_attention_heads", c.NumAttentionHeads, maxHeads, true, false},
 		{"vocab_size", c.VocabSize, maxVocab, true, false},
 		{"max_position_embeddings", c.MaxPositionEmbeddings, maxContext, true, false},
+		{"original_max_position_embeddings", c.rope().Original, maxContext, false, false},
 		{"intermediate_size", c.IntermediateSize, maxWidth, fam.needsMLP, false},
 
 		{"num_key_value_heads", c.NumKeyValueHeads, maxHeads, !fam.mla, false},

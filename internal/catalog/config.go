@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -15,11 +16,21 @@ import (
 const maxConfigBytes = 4 << 20
 
 // ParseConfig reads a model's config.json and applies the defaults transformers would: published
-// files leave out what equals a default. name is used in errors and as the model's id. The
-// parameter count is the one the file states (parameter_count, not a transformers field) or the
-// one computed from the other fields. The error is one line and names what is missing.
+// files leave out what equals a default. The header of a GGUF file does as well. name is used in
+// errors and as the model's id. The parameter count is the one the file states (parameter_count,
+// not a transformers field) or the one computed from the other fields. The error is one line and
+// names what is missing.
 func ParseConfig(name string, r io.Reader) (Model, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxConfigBytes+1))
+	in := bufio.NewReader(r)
+	if magic, _ := in.Peek(4); string(magic) == "GGUF" {
+		m, err := parseGGUF(in)
+		if err != nil {
+			return Model{}, fmt.Errorf("%s: %w", name, err)
+		}
+		m.ID = name
+		return m, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxConfigBytes+1))
 	if err != nil {
 		return Model{}, fmt.Errorf("reading model config %s: %w", name, err)
 	}
@@ -32,53 +43,34 @@ func ParseConfig(name string, r io.Reader) (Model, error) {
 }
 
 func parseConfig(data []byte) (Model, error) {
-	if len(data) > maxConfigBytes {
-		return Model{}, fmt.Errorf("larger than %d MiB; this is not a config.json", maxConfigBytes>>20)
-	}
-	if err := looksLikeJSON(data); err != nil {
+	c, err := readConfig(data)
+	if err != nil {
 		return Model{}, err
 	}
-	var top config
-	if err := json.Unmarshal(data, &top); err != nil {
-		return Model{}, describeJSONError(data, err)
-	}
-	return top.model()
+	return c.model()
 }
 
-// looksLikeJSON names the common things that are saved as config.json and are none.
-func looksLikeJSON(data []byte) error {
-	start := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
-	switch {
-	case len(start) == 0:
-		return errors.New("the file is empty")
-	case start[0] == '<':
-		return errors.New("this is an HTML page, not JSON; download the raw file")
-	case bytes.HasPrefix(start, []byte("version https://git-lfs")):
-		return errors.New("this is a Git LFS pointer, not the file itself; fetch it with git lfs pull")
-	case bytes.HasPrefix(start, []byte("GGUF")):
-		return errors.New("this is a GGUF file; the config.json of the model it was made from is needed")
-	case bytes.HasPrefix(start, []byte("//")) || bytes.HasPrefix(start, []byte("/*")) || start[0] == '#':
-		return errors.New("the file has comments, JSON has none; remove them")
-	case start[0] != '{':
-		return errors.New("this is not a JSON object")
+// readConfig reads the fields, and refuses what is not a config.json.
+func readConfig(data []byte) (*config, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte-order mark, which Windows editors add
+	if err := looksLikeJSON(data); err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// describeJSONError says where the JSON is broken, in one line.
-func describeJSONError(data []byte, err error) error {
-	if typ, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && typ.Field != "" {
-		return fmt.Errorf("field %s holds a %s where a whole number, text or list of the usual kind is needed", typ.Field, typ.Value)
+	if len(data) > maxConfigBytes {
+		return nil, fmt.Errorf("larger than %d MiB; this is not a config.json", maxConfigBytes>>20)
 	}
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		at := min(int(syntax.Offset), len(data))
-		line := 1 + bytes.Count(data[:at], []byte("\n"))
-		if at > 0 && (data[at-1] == '/' || data[at-1] == '#') {
-			return fmt.Errorf("line %d has a comment, JSON has none; remove it", line)
-		}
-		return fmt.Errorf("line %d is not JSON: %w", line, err)
+	var keys map[string]json.RawMessage
+	if err := decodeJSON(data, &keys); err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("not readable as JSON: %w", err)
+	if err := otherFile(keys); err != nil {
+		return nil, err
+	}
+	var c config
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, describeJSONError(data, err)
+	}
+	return &c, nil
 }
 
 // config holds the fields of a config.json that decide memory or speed, of every family: each
@@ -103,6 +95,11 @@ type config struct {
 	AttentionBias         *bool `json:"attention_bias"`
 	IsEncoderDecoder      bool  `json:"is_encoder_decoder"`
 	UseQKNorm             *bool `json:"use_qk_norm"`
+
+	// How positions beyond max_position_embeddings are reached; its name since transformers 5 is
+	// the second.
+	RopeScaling    *ropeScaling `json:"rope_scaling"`
+	RopeParameters *ropeScaling `json:"rope_parameters"`
 
 	// Which layer attends to what.
 	SlidingWindow         *int     `json:"sliding_window"`
@@ -171,6 +168,44 @@ type config struct {
 	ParameterCountSource string `json:"parameter_count_source"`
 	MTPParameterCount    int64  `json:"mtp_parameter_count"`
 	Note                 string `json:"note"`
+}
+
+// ropeScaling stretches a model's context. Entries by kind of layer, which some files have instead,
+// say nothing about it.
+type ropeScaling struct {
+	Type     string  `json:"rope_type"`
+	OldType  string  `json:"type"`
+	Factor   float64 `json:"factor"`
+	Original *int    `json:"original_max_position_embeddings"`
+}
+
+// rope is the scaling under either name; all zero where there is none.
+func (c *config) rope() ropeScaling {
+	for _, r := range []*ropeScaling{c.RopeScaling, c.RopeParameters} {
+		if r != nil {
+			return *r
+		}
+	}
+	return ropeScaling{}
+}
+
+// context is the longest context vLLM derives: yarn stretches the original length, older kinds the
+// stated one; llama3 and longrope state the stretched one.
+func (c *config) context() int {
+	stated, r := *c.MaxPositionEmbeddings, c.rope()
+	if !(r.Factor > 1) || strings.HasPrefix(c.ModelType, "gemma3") {
+		return stated
+	}
+	switch orUnnamed(r.Type, r.OldType) {
+	case "yarn", "deepseek_yarn":
+		if r.Original != nil {
+			stated = *r.Original
+		}
+	case "linear", "dynamic":
+	default:
+		return stated
+	}
+	return int(min(float64(stated)*r.Factor, maxContext))
 }
 
 type quantizationConfig struct {
@@ -254,7 +289,7 @@ func (c *config) model() (Model, error) {
 		Heads:                 *text.NumAttentionHeads,
 		Vocab:                 *text.VocabSize,
 		TiedEmbeddings:        *text.TieWordEmbeddings,
-		MaxPositionEmbeddings: *text.MaxPositionEmbeddings,
+		MaxPositionEmbeddings: text.context(),
 		Quantization:          c.Quantization.quantization(),
 		MTPParameterCount:     c.MTPParameterCount,
 		Note:                  c.Note,
@@ -273,6 +308,7 @@ func (c *config) model() (Model, error) {
 	if m.Parameters.Vision, err = c.VisionConfig.countParameters(c.ModelType, m.HiddenSize); err != nil {
 		return Model{}, err
 	}
+	m.Vision = c.VisionConfig.vision(c.ModelType)
 	m.ParameterCount, m.ParameterSource = c.ParameterCount, c.ParameterCountSource
 	for name, n := range map[string]int64{"parameter_count": c.ParameterCount, "mtp_parameter_count": c.MTPParameterCount} {
 		if n < 0 || n > 1<<60 {

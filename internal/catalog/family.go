@@ -1,8 +1,8 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -176,15 +176,13 @@ func commonDefaults(c *config) {
 
 // family finds the family of the text part, or says why there is none.
 func (c *config) family(text *config) (*family, error) {
-	arch := oneLine(strings.Join(c.Architectures, ", "))
-	switch {
-	case c.IsEncoderDecoder:
-		return nil, fmt.Errorf("%s is an encoder-decoder model; only decoder-only text generation is modelled", orUnnamed(arch, c.ModelType))
-	case encoderModel(c.Architectures, c.ModelType):
-		return nil, fmt.Errorf("%s is an encoder or embedding model; it generates no text", orUnnamed(arch, c.ModelType))
-	case text.ModelType == "":
-		return nil, fmt.Errorf("model_type is missing")
+	if err := c.refuseKind(); err != nil {
+		return nil, err
 	}
+	if text.ModelType == "" {
+		return nil, errors.New("model_type is missing")
+	}
+	arch := oneLine(strings.Join(c.Architectures, ", "))
 	fam := families(text.ModelType)
 	if fam == nil {
 		return nil, fmt.Errorf("model_type %q (%s) is not known: which layers keep a KV cache and how its weights are counted is missing; known are %s",
@@ -221,15 +219,6 @@ func orUnnamed(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-func encoderModel(architectures []string, modelType string) bool {
-	if slices.Contains([]string{"bert", "roberta", "xlm-roberta", "distilbert", "albert", "deberta-v2", "electra", "modernbert", "mpnet", "nomic_bert", "clip", "siglip", "vit"}, modelType) {
-		return true
-	}
-	return slices.ContainsFunc(architectures, func(a string) bool {
-		return strings.HasSuffix(a, "ForMaskedLM") || strings.HasSuffix(a, "ForSequenceClassification") || strings.Contains(a, "Embedding")
-	})
 }
 
 // experts is the number of routed experts under any of its names.

@@ -54,6 +54,14 @@ type Linear struct {
 	ConvElements  int // convolution window of one layer and request, in the model's dtype
 }
 
+// Vision describes the image encoder at the largest image it takes, which is what vLLM profiles.
+type Vision struct {
+	HiddenSize       int
+	IntermediateSize int
+	PatchesPerImage  int // positions of the encoder
+	TokensPerImage   int // of the language model
+}
+
 // Quantization is what a checkpoint's quantization_config says.
 type Quantization struct {
 	Method    string // quant_method: awq, gptq, fp8, compressed-tensors, mxfp4, …
@@ -95,6 +103,7 @@ type Model struct {
 	MoE          *MoE
 	MLA          *MLA
 	Linear       *Linear
+	Vision       *Vision       // nil: no image encoder, or one whose largest image is not known
 	Quantization *Quantization // nil: not quantised
 
 	// ParameterCount is that of the whole checkpoint: the published total where one is known, the
@@ -103,6 +112,7 @@ type Model struct {
 	ParameterSource   string
 	Parameters        Parameters // computed from the fields, without the MTP block
 	MTPParameterCount int64      // part of the checkpoint that vLLM loads only for speculative decoding
+	Stored            *Stored    // what the checkpoint's files hold; nil where only its config was read
 
 	Note string
 }

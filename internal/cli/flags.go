@@ -127,7 +127,7 @@ func (f *loadFlags) registerProcedure(fs *pflag.FlagSet, runs int) {
 	fs.IntVar(&f.warmup, "warmup", 3, "warm-up requests before each test, never counted")
 	fs.DurationVar(&f.cooldown, "cooldown", 30*time.Second, "rest between tests")
 	fs.StringVar(&f.telemetry, "gpu-telemetry", "auto", "where GPU samples come from: auto, nvml, nvidia-smi or none")
-	fs.IntSliceVar(&f.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default all)")
+	fs.IntSliceVar(&f.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default those its processes are on)")
 }
 
 func (f *loadFlags) check() error {
@@ -159,6 +159,12 @@ type engineFlags struct {
 	tp, pp                        int
 	version                       string
 	gpus                          []string
+	serverLog                     string
+}
+
+// registerServerLog adds --server-log, for the commands that look at a server that has started.
+func (f *engineFlags) registerServerLog(fs *pflag.FlagSet) {
+	fs.StringVar(&f.serverLog, "server-log", "", "the server's start-up log (vLLM 0.6 and later): the surest source of weights, KV pool and quantisation")
 }
 
 func (f *engineFlags) register(fs *pflag.FlagSet) {

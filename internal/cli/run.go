@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"bench/internal/catalog"
 	"bench/internal/record"
 	"bench/internal/runner"
 	"bench/internal/sizing"
@@ -50,6 +51,7 @@ interruption.`,
 	registerStress(c, &f.load)
 	fs.StringVar(&f.engine.model, "model", "", "model to size for (default: the unquantised model that is served)")
 	fs.StringVar(&f.engine.config, "model-config", "", "config.json of the model to size for")
+	f.engine.registerServerLog(fs)
 	fs.StringSliceVar(&f.engine.gpus, "gpu", nil, "GPU to size for, may be given several times (default all)")
 	fs.IntVar(&f.demand.concurrent, "size-for", 50, "requests in flight to size for")
 	fs.IntVar(&f.demand.context, "context", 4096, "tokens a request may hold, to size for")
@@ -65,13 +67,17 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 	if err != nil {
 		return err
 	}
+	startup, err := f.engine.readServerLog()
+	if err != nil {
+		return err
+	}
 	m, err := openMeasurement(&f.server, &f.out, &f.load)
 	if err != nil {
 		return err
 	}
 	defer m.folder.Close()
 	measured := a.withMeasurement(ctx, m, func(ctx context.Context, s *server) error {
-		if err := a.verifyRun(ctx, m, s); err != nil {
+		if err := a.verifyRun(ctx, m, s, startup); err != nil {
 			return err
 		}
 		tests, err := m.plan(func(have []record.Record) ([]record.Test, error) { return wholePlan(plan, have, f.load.runs), nil })
@@ -93,7 +99,11 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 	if !named {
 		a.status("note: no sizing, the catalogue does not have the served model: name one with --model or --model-config")
 	} else {
-		doc, err := f.engine.size(model, f.demand.demand())
+		basis, err := runBasis(m, startup)
+		if err != nil {
+			return errors.Join(measured, err)
+		}
+		doc, err := f.engine.size(model, f.demand.demand(), basis)
 		if err != nil {
 			return errors.Join(measured, usageError{err})
 		}
@@ -124,8 +134,22 @@ func wholePlan(matrix []record.Test, have []record.Record, runs int) []record.Te
 	return tests
 }
 
+// runBasis is what a run knows beyond arithmetic when it sizes: its own measurements, the start-up
+// log of its server, and on which card that ran.
+func runBasis(m *measurement, startup *record.Startup) (sizing.Request, error) {
+	req := sizing.Request{Observed: startup}
+	if len(m.run.GPUs) > 0 {
+		if g, err := catalog.FindGPU(m.run.GPUs[0].Name); err == nil {
+			req.LogGPU = &g
+		}
+	}
+	var err error
+	req.Measured, err = calibrate(m.folder, m.run)
+	return req, err
+}
+
 // verifyRun is phase 1 inside a run: what is loaded, with nothing claimed.
-func (a *app) verifyRun(ctx context.Context, m *measurement, s *server) error {
+func (a *app) verifyRun(ctx context.Context, m *measurement, s *server, startup *record.Startup) error {
 	if m.out.resume {
 		if doc, err := m.folder.ReadVerify(); doc != nil || err != nil {
 			return err
@@ -135,6 +159,7 @@ func (a *app) verifyRun(ctx context.Context, m *measurement, s *server) error {
 	if err != nil {
 		return err
 	}
+	ev.Startup = startup
 	doc := sizing.Verify(nil, ev)
 	doc.CreatedAt, doc.BaseURL = a.started, m.server.baseURL
 	return m.folder.WriteJSON(record.VerifyFile, doc)

@@ -25,11 +25,14 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Which model is loaded, is it quantised, can the claimed set-up work (plan, phase 1)",
 		Long: `verify asks the server what it is, reads the GPUs, and holds both against the set-up
-claimed by the engine flags. A claim is judged also when no server is up. It writes
-verify.json. Exit code 3: the claimed set-up cannot work.`,
+claimed by the engine flags. A claim is judged also when no server is up. The server's
+start-up log (--server-log) tells more than the server does; where log, server and claim
+say different things, that is said. It writes verify.json. Exit code 3: the claimed set-up
+cannot work.`,
 		Example: `  bench verify --wait 10m
   bench verify --model google/gemma-3-12b-it --dtype half --gpu rtx-3090 \
-      --gpu-memory-utilization 0.95 --max-model-len 4096`,
+      --gpu-memory-utilization 0.95 --max-model-len 4096
+  docker logs vllm >vllm.log 2>&1; bench verify --server-log vllm.log`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.verify(c.Context(), &s, &o, &e, &l)
@@ -38,8 +41,9 @@ verify.json. Exit code 3: the claimed set-up cannot work.`,
 	s.register(c.Flags())
 	o.register(c.Flags())
 	e.register(c.Flags())
+	e.registerServerLog(c.Flags())
 	c.Flags().StringVar(&l.telemetry, "gpu-telemetry", "auto", "where GPU readings come from: auto, nvml, nvidia-smi or none")
-	c.Flags().IntSliceVar(&l.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default all)")
+	c.Flags().IntSliceVar(&l.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default those its processes are on)")
 	return c
 }
 
@@ -51,6 +55,10 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 		return err
 	}
 	if _, err := e.claimedGPU(); err != nil {
+		return err
+	}
+	startup, err := e.readServerLog()
+	if err != nil {
 		return err
 	}
 	folder, err := record.LockFolder(o.dir)
@@ -69,6 +77,7 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 	if serverErr != nil {
 		ev.ServerError = oneLine(serverErr)
 	}
+	ev.Startup = startup
 	claim, err := e.claim(ev)
 	if err != nil {
 		return errors.Join(serverErr, err)
@@ -81,7 +90,7 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 	switch {
 	case doc.Possible != nil && !*doc.Possible:
 		return errNegative
-	case claim == nil:
+	case claim == nil && startup == nil:
 		return serverErr
 	}
 	return nil
@@ -98,6 +107,9 @@ func (a *app) evidence(ctx context.Context, s *server) (sizing.Evidence, error) 
 	}
 	if s.gpuNote != "" {
 		a.status("note: %s", s.gpuNote)
+	}
+	if s.source != nil {
+		a.noteAbsent(s.gpuInfo)
 	}
 	tpot, err := a.decodeSpeed(ctx, s)
 	if err != nil {
@@ -154,6 +166,11 @@ func (f *engineFlags) claim(ev sizing.Evidence) (*sizing.Claim, error) {
 	model, ok, err := f.findModel()
 	if err != nil {
 		return nil, err
+	}
+	if !ok && ev.Startup != nil {
+		// Only the card is claimed, or a setting: the rest is what the log says.
+		model, ok = logModel(ev.Startup)
+		c.Engine = sizing.CompleteFromLog(c.Engine, ev.Startup)
 	}
 	if !ok && ev.Server != nil {
 		model, ok = modelOf(*ev.Server)

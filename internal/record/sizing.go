@@ -26,6 +26,8 @@ type Sizing struct {
 	Notes   []Text       `json:"notes"`   // what holds for every set-up; never null
 	Plan    *PlanReview  `json:"plan,omitempty"`
 	Engine  SizingEngine `json:"engine"`
+	// Calibration is what replaced or scaled computed figures; absent where nothing was given.
+	Calibration *Calibration `json:"calibration,omitempty"`
 }
 
 // SizedModel is the model a sizing was made for.

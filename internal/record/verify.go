@@ -14,6 +14,8 @@ type Verify struct {
 	Claim       *Claim    `json:"claim"`                  // null when nothing was claimed
 	Loaded      Loaded    `json:"loaded"`
 	Checks      []Check   `json:"checks"` // never null
+	// ServerLog is what the server's start-up log says; absent where none was given.
+	ServerLog *Startup `json:"server_log,omitempty"`
 	// Possible says whether the claimed set-up can work at all; null when nothing was claimed or it
 	// cannot be told.
 	Possible  *bool `json:"possible"`

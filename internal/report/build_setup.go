@@ -26,6 +26,7 @@ func (b builder) sizing(doc *record.Sizing) section {
 	}
 	s.list(notes)
 	s.table(b.reasonTable(setups))
+	b.calibration(&s, doc.Calibration)
 	if doc.Plan != nil {
 		b.planReview(&s, doc.Plan)
 	}
@@ -276,6 +277,12 @@ func (b builder) environment() section {
 	}
 	for _, g := range run.GPUs {
 		add(b.f(wGPUNumber, g.Index), b.f(wGPUFacts, g.Name, figureOf(g.MemoryTotalMiB), orUnknown(g.DriverVersion), g.Source))
+		if len(g.Absent) > 0 {
+			add(b.f(wGPUNotRead, g.Index), g.NotRead())
+		}
+	}
+	if text := b.gpuSampling(); text != "" {
+		add(b.t(wGPUSamples), text)
 	}
 	if sim := run.Simulation; sim != nil {
 		add(b.t(wSimOf), strings.Join([]string{sim.GPU, sim.Model, sim.Quant}, ", "))

@@ -27,6 +27,8 @@ type Evidence struct {
 	GPUs        []record.GPUInfo // cards of the server's machine; nil when none was readable
 	// TPOTMS is the time per output token with one request in flight, in milliseconds.
 	TPOTMS *float64
+	// Startup is what the server's start-up log says; nil when none was given.
+	Startup *record.Startup
 	// Model, GPU and TensorParallel stand in for what neither server nor driver tells.
 	Model          *catalog.Model
 	GPU            *catalog.GPU

@@ -17,7 +17,8 @@ type candidate struct {
 	engine capacity.Engine // with defaults
 	// needBytes is the KV memory a request takes in steady state, on one GPU.
 	needBytes unit.Bytes
-	roomy     bool // fits with Headroom
+	roomy     bool                    // fits with Headroom
+	observed  []capacity.ObservedTerm // terms that a start-up log replaced
 }
 
 // layout divides count GPUs: count = tp × pp × replicas.
@@ -117,6 +118,7 @@ func evaluate(req Request, gpu catalog.GPU, count int, l layout) candidate {
 		c.setup.Reasons = []record.Text{say("%s", "%s", err.Error())}
 		return c
 	}
+	c.observed = mem.Observed
 	context := req.Demand.ContextTokens
 	c.needBytes = unit.Bytes(mem.BlocksLive(context)) * mem.BlockBytes
 	c.setup.Memory = memoryOf(mem, context)

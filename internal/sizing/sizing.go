@@ -32,6 +32,12 @@ type Request struct {
 	Demand record.Demand // InputTokens and OutputTokens default to three quarters and one quarter of the context
 	GPUs   []catalog.GPU // default: all known, and then the candidates of the plan with its layouts
 	Counts []int         // GPUs of one set-up; default 1, 2, 4, 8
+	// Observed is a start-up log of the model, whose figures replace computed ones where they hold;
+	// nil = none. LogGPU is the card it ran on, nil where nobody knows.
+	Observed *record.Startup
+	LogGPU   *catalog.GPU
+	// Measured scales computed times within one class of kernels; nil = nothing measured.
+	Measured *Measured
 }
 
 // RequestError says in one line what is wrong with a request and what to do.
@@ -46,6 +52,10 @@ func Size(req Request) (record.Sizing, error) {
 	req, err := complete(req)
 	if err != nil {
 		return record.Sizing{}, err
+	}
+	var calibration record.Calibration
+	if req.Observed != nil {
+		calibration.ServerLog = useLog(&req)
 	}
 	var candidates []candidate
 	for _, gpu := range req.GPUs {
@@ -82,6 +92,15 @@ func Size(req Request) (record.Sizing, error) {
 	}
 	for i, c := range candidates {
 		out.Setups[i] = c.setup
+	}
+	if calibration.ServerLog != nil {
+		finishLog(calibration.ServerLog, req, candidates)
+	}
+	if req.Measured != nil {
+		calibration.Measured = finishMeasured(req, candidates)
+	}
+	if calibration != (record.Calibration{}) {
+		out.Calibration = &calibration
 	}
 	if req.Model.ID == planModel {
 		out.Plan = planReview(req.Model, out.Setups)

@@ -40,6 +40,10 @@ func Verify(claim *Claim, ev Evidence) record.Verify {
 			out.Loaded = supposed(judged)
 		}
 	}
+	if ev.Startup != nil {
+		out.ServerLog = ev.Startup
+		out.Loaded = provenByLog(out.Loaded, ev.Startup, ev.Server)
+	}
 	out.Checks = checks(out, ev)
 	return out
 }
@@ -70,11 +74,14 @@ func checks(v record.Verify, ev Evidence) []record.Check {
 	}
 	memoryCheck(v.GPUs, add)
 	switch loaded := v.Loaded; {
-	case v.Server == nil: // nothing is loaded that could be checked
+	case v.Server == nil && v.ServerLog == nil: // nothing is loaded that could be checked
 	case loaded.Quantized == nil:
 		add("quantization", record.CheckUnknown, loaded.Summary)
 	default:
 		add("quantization", record.CheckOK, loaded.Summary)
+	}
+	if v.ServerLog != nil {
+		logChecks(v, v.ServerLog, add)
 	}
 	if c := v.Claim; c != nil {
 		state, what := record.CheckOK, describe(*c)
@@ -122,9 +129,13 @@ func serverChecks(s record.Server, ev Evidence, add func(string, record.CheckSta
 	dtypeCheck(s, ev, add)
 }
 
-// dtypeCheck tells the dtype as far as it can be told: no endpoint serves it, but a model vLLM
-// refuses in FP16 is not running in FP16.
+// dtypeCheck tells the dtype as far as it can be told: no endpoint serves it, the start-up log does,
+// and a model vLLM refuses in FP16 is not running in FP16.
 func dtypeCheck(s record.Server, ev Evidence, add func(string, record.CheckState, record.Text)) {
+	if log := ev.Startup; log != nil && log.DType != "" && len(logAgainstServer(log, &s)) == 0 {
+		add("dtype", record.CheckOK, say("%[1]s, as its start-up log says", "시작 로그에 따르면 %[1]s", log.DType))
+		return
+	}
 	m, _, known := guessModel(s)
 	if !known && ev.Model != nil {
 		m, known = *ev.Model, true
