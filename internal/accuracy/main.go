@@ -42,5 +42,9 @@ func evaluate() (files map[string]string, summary string, err error) {
 		return nil, "", err
 	}
 	rs, refused := predictAll(ms)
-	return map[string]string{residualsFile: residualsTable(rs), pageFile: page(rs, refused, skipped)}, summaryTable(rs), nil
+	memory, err := memoryTables()
+	if err != nil {
+		return nil, "", err
+	}
+	return map[string]string{residualsFile: residualsTable(rs), pageFile: page(rs, refused, skipped) + "\n" + memory}, summaryTable(rs), nil
 }

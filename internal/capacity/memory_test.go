@@ -182,6 +182,65 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// TestStoredWeights: what a checkpoint's headers say stands in for the formula, as far as vLLM loads
+// what is stored.
+func TestStoredWeights(t *testing.T) {
+	m, g := model(t, "meta-llama/Llama-3.1-8B-Instruct"), gpu(t, "h100")
+	p := m.Parameters
+	m.Stored = &catalog.Stored{Embedding: catalog.Part{Floats: p.Embedding}, Head: catalog.Part{Floats: p.Head}, Layers: catalog.Part{Floats: p.Layers}, MTP: catalog.Part{Floats: 1 << 30}}
+	weights := func(e Engine) unit.Bytes {
+		mem, err := PlanMemory(m, g, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mem.Weights
+	}
+	formula := model(t, m.ID)
+	for _, e := range []Engine{{}, {DType: "float32"}, {Quantization: "fp8"}, {TensorParallel: 4}, {PipelineParallel: 2}} {
+		mem, err := PlanMemory(formula, g, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := weights(e); got != mem.Weights {
+			t.Errorf("%+v: %v by headers that say what the fields say, %v by the fields", e, got, mem.Weights)
+		}
+	}
+	// A quantised checkpoint is loaded as it lies there, whatever the formula makes of its method.
+	m.Quantization = &catalog.Quantization{Method: "nvfp4", Bits: 4}
+	m.Stored.Layers = catalog.Part{Floats: 1000, Packed: 6 << 30}
+	if got, want := weights(Engine{}), unit.Bytes(6<<30+2*(1000+p.Embedding+p.Head)); got != want {
+		t.Errorf("quantised: %d bytes, want %d", got, want)
+	}
+}
+
+// TestPipelineWeights: the fullest stage decides, and a tied head is a second copy of the embedding.
+func TestPipelineWeights(t *testing.T) {
+	m := model(t, "meta-llama/Llama-3.2-1B-Instruct")
+	one, two := plan(t, m.ID, "h100", Engine{}), plan(t, m.ID, "h100", Engine{PipelineParallel: 2})
+	if want := unit.Bytes(2*m.Parameters.Embedding + m.Parameters.Layers); two.Weights != want || one.Weights >= 2*two.Weights {
+		t.Errorf("half the layers and the embedding: %d bytes, want %d (one stage %d)", two.Weights, want, one.Weights)
+	}
+}
+
+// TestEncoderPeak: the image encoder's share of the profiled peak follows the images that fit a step.
+func TestEncoderPeak(t *testing.T) {
+	for _, tc := range []struct {
+		id, card string
+		engine   Engine
+		gib, tol float64
+	}{
+		// Printed by a start-up of Qwen3.8-27B-FP8 (1.59), which is built like it.
+		{"Qwen/Qwen3.6-27B", "rtx-5090", Engine{Version: "0.28.0", Quantization: "fp8", TensorParallel: 2, MaxModelLen: 65536}, 1.59, 0.02},
+		{"Qwen/Qwen3.6-27B", "rtx-5090", Engine{Version: "0.28.0", Quantization: "fp8", TensorParallel: 2, MaxModelLen: 65536, NoImages: true}, 1.08, 0.02},
+		{gemma, "h100", Engine{}, 3.98, 0.02},               // 32 images in 8192 tokens
+		{gemma, "h100", Engine{NoImages: true}, 3.75, 0.02}, // sampling decides
+	} {
+		if got := plan(t, tc.id, tc.card, tc.engine).Activation.GiB(); math.Abs(got-tc.gib) > tc.tol {
+			t.Errorf("%s %+v: %.2f GiB, want %.2f", tc.id, tc.engine, got, tc.gib)
+		}
+	}
+}
+
 // TestGemma3On24GiB is the claim "FP16 Gemma 3 12B on a 24 GB card at 0.95": refused for its dtype,
 // and without that the weights alone would exceed the budget. Four bits fit.
 func TestGemma3On24GiB(t *testing.T) {
@@ -295,6 +354,8 @@ func TestRefusals(t *testing.T) {
 		{gemma, "h100", Engine{GPUMemoryUtilization: 1.2}, RefusedSettings},
 		{gemma, "h100", Engine{GPUMemoryUtilization: math.NaN()}, RefusedSettings},
 		{gemma, "h100", Engine{DType: "int7"}, RefusedSettings},
+		{gemma, "h100", Engine{MaxNumBatchedTokens: 512, MaxNumSeqs: 1024}, RefusedSettings},
+		{gemma, "h100", Engine{MaxNumBatchedTokens: 512}, ""}, // max_num_seqs follows
 		{gemma, "h100", Engine{MaxModelLen: -1}, RefusedSettings},
 		{gemma, "t4", Engine{DType: "bfloat16", TensorParallel: 3, MaxModelLen: 1 << 20}, RefusedBF16 + " " + RefusedHeads + " " + RefusedContext},
 	}

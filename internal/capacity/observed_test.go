@@ -145,42 +145,44 @@ func TestObservedRest(t *testing.T) {
 // TestObservedPredictsOtherStarts lets the log of one published start-up predict another one of the
 // same model with other settings: the pool it printed.
 func TestObservedPredictsOtherStarts(t *testing.T) {
-	byID := map[string]startup{}
-	for _, s := range readStartups(t) {
-		byID[s.id] = s
-	}
-	terms := map[string][2]float64{"c055": {2.07, 0.35}, "c139": {1.04, 0}, "c212": {0, 0}} // activation and non-torch, as printed
+	v0 := Engine{Version: "0.6.4", DType: "bfloat16", GPUMemoryUtilization: 0.9}
+	l4 := Engine{Version: "0.28.0", DType: "float16", Quantization: "awq", MaxModelLen: 32768}
+	a100 := Engine{Version: "0.10.1.1", DType: "bfloat16", MaxModelLen: 16384, MaxNumBatchedTokens: 2048, FlashInferSampler: true}
+	length := func(e Engine, n int) Engine { e.MaxModelLen = n; return e }
+	share := func(e Engine, u float64) Engine { e.GPUMemoryUtilization = u; return e }
+	two := func(e Engine) Engine { e.TensorParallel = 2; return e }
+	// GiB as the logs print them; 0 = not printed.
 	for _, c := range []struct {
-		from, to string
-		what     string
-		within   float64 // of the printed pool
+		what, model, card                         string
+		totalGiB                                  float64
+		from                                      Engine
+		weights, activation, nonTorch, poolBefore float64
+		to                                        Engine
+		pool                                      float64
+		within                                    float64 // of the printed pool
 	}{
-		{"c055", "c056", "V0, a longer context: the forward pass grows with it", 0.01},
-		{"c139", "c140", "another utilisation", 0.02},
-		{"c212", "c211", "another utilisation, a quarter of the card", 0.02},
-		{"c212", "c214", "two cards", 0.05},
+		{"V0, a longer context: the forward pass grows with it", "meta-llama/Llama-3.1-8B-Instruct", "rtx-3090", 23.58,
+			length(v0, 20000), 14.9888, 2.07, 0.35, 3.81, length(v0, 29000), 2.89, 0.01},
+		{"another utilisation", "Qwen/Qwen2.5-7B-Instruct", "l4", 22.04, share(l4, 0.45), 0, 1.04, 0, 3.30, share(l4, 0.6), 6.60, 0.02},
+		{"another utilisation, a quarter of the card", "Qwen/Qwen2.5-7B-Instruct", "a100-80gb", 0, share(a100, 0.5), 14.2488, 0, 0, 24.83, share(a100, 0.25), 5.01, 0.02},
+		{"two cards", "Qwen/Qwen2.5-7B-Instruct", "a100-80gb", 0, share(a100, 0.5), 14.2488, 0, 0, 24.83, two(share(a100, 0.5)), 31.83, 0.05},
 	} {
-		a, b := byID[c.from], byID[c.to]
-		m, ok := modelOfStartup(a.model)
-		if !ok {
-			t.Fatalf("%s: model %s", c.from, a.model)
+		m, g := model(t, c.model), gpu(t, c.card)
+		if c.totalGiB > 0 {
+			g.MemoryTorchGiB = c.totalGiB
 		}
-		o := &Observed{ModelID: m.ID, GPU: &a.gpu, Engine: a.engine, KVCache: gibp(*a.kvGiB)}
-		if a.weightsGiB != nil {
-			o.Weights = gibp(*a.weightsGiB)
-		}
-		if p := terms[c.from]; p[0] > 0 {
-			o.Activation = gibp(p[0])
-			if p[1] > 0 {
-				o.NonTorch = gibp(p[1])
+		printed := func(gib float64) *unit.Bytes {
+			if gib == 0 {
+				return nil
 			}
+			return gibp(gib)
 		}
-		mem := planObserved(t, m, b.gpu, b.engine, o)
-		plain := planObserved(t, m, b.gpu, b.engine, nil)
-		off, before := mem.KVCache.GiB() / *b.kvGiB - 1, plain.KVCache.GiB() / *b.kvGiB - 1
-		t.Logf("%s → %s (%s): pool %.2f GiB, printed %.2f (%+.1f %%; computed without the log %+.1f %%)", c.from, c.to, c.what, mem.KVCache.GiB(), *b.kvGiB, 100*off, 100*before)
+		o := &Observed{ModelID: m.ID, GPU: &g, Engine: c.from, Weights: printed(c.weights), Activation: printed(c.activation), NonTorch: printed(c.nonTorch), KVCache: printed(c.poolBefore)}
+		mem, plain := planObserved(t, m, g, c.to, o), planObserved(t, m, g, c.to, nil)
+		off, before := mem.KVCache.GiB()/c.pool-1, plain.KVCache.GiB()/c.pool-1
+		t.Logf("%s: pool %.2f GiB, printed %.2f (%+.1f %%; computed without the log %+.1f %%)", c.what, mem.KVCache.GiB(), c.pool, 100*off, 100*before)
 		if math.Abs(off) > c.within {
-			t.Errorf("%s → %s: pool %.2f GiB, printed %.2f (%+.1f %%), want within %.0f %%", c.from, c.to, mem.KVCache.GiB(), *b.kvGiB, 100*off, 100*c.within)
+			t.Errorf("%s: pool %.2f GiB, printed %.2f (%+.1f %%), want within %.0f %%", c.what, mem.KVCache.GiB(), c.pool, 100*off, 100*c.within)
 		}
 	}
 }

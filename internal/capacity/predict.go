@@ -48,11 +48,21 @@ type Prediction struct {
 	TPOTMS             Range
 	LatencyMS          Range
 	OutputTokensPerSec Range
+	Parts              Parts  // what the times are made of
 	Running            int    // requests in one step: the load, or what slots and KV pool hold
 	Bound              string // of a decode step, see [BoundMemoryBandwidth]
 	Basis              string // the measurements the bounds are from
 	Measured           bool   // some of them are of this card with weights of this width
 	Caveats            []string
+}
+
+// Parts are the terms behind a prediction, in milliseconds. A decode step is the smooth maximum
+// ∛(weights³ + compute³) + KV + all-reduce + host.
+type Parts struct {
+	WeightsMS, ComputeMS, KVMS, ReduceMS, HostMS float64
+	StepMS                                       float64 // a decode step of all running requests
+	PromptMS                                     float64 // what one prompt adds to the step it shares
+	LoneMS                                       float64 // a lone prompt to its first token
 }
 
 // Shares of what is not computed but was fitted to the first tokens of published measurements
@@ -93,7 +103,11 @@ func Predict(m catalog.Model, g catalog.GPU, e Engine, l Load, c *Calibration) (
 		cost.first *= c.PrefillFactor
 	}
 	ttft, tpot, rate := cost.under(l, running)
-	p := Prediction{Running: running, Bound: cost.bound, Caveats: SpeedCaveats(m, g, e)}
+	parts := cost.parts
+	p := Prediction{Running: running, Bound: parts.bound(), Parts: Parts{
+		WeightsMS: 1000 * parts.weights, ComputeMS: 1000 * parts.compute, KVMS: 1000 * parts.kv, ReduceMS: 1000 * parts.reduce, HostMS: 1000 * parts.host,
+		StepMS: 1000 * cost.step, PromptMS: 1000 * cost.prompt, LoneMS: 1000 * cost.first,
+	}, Caveats: SpeedCaveats(m, g, e)}
 	r := residualsOf(ClassOf(m, g, e, l.Kind))
 	p.Basis, p.Measured = r.basis, r.measured
 	p.TTFTMS = r.ttft.around(1000 * ttft)
@@ -114,7 +128,7 @@ type cost struct {
 	prompt float64 // what one prompt adds to the step it shares with them
 	first  float64 // a lone prompt to its first token
 	send   float64 // one token through the API process
-	bound  string
+	parts  parts   // of the step
 }
 
 // costOf prices a load's parts. Lengths are taken in the middle of the answers.
@@ -125,13 +139,12 @@ func (s Stepper) costOf(running int, l Load) cost {
 	shared = one
 	s.AddPrefill(&shared, l.InputTokens, 0)
 	s.AddPrefill(&alone, l.InputTokens, 0)
-	parts := s.decodeParts(&decode)
 	return cost{
 		step:   s.seconds(&decode),
 		prompt: s.seconds(&shared) - s.seconds(&one),
 		first:  s.seconds(&alone),
 		send:   s.sendSeconds,
-		bound:  parts.bound(),
+		parts:  s.decodeParts(&decode),
 	}
 }
 

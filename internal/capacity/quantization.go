@@ -47,29 +47,29 @@ func resolveQuantization(q string, m catalog.Model) string {
 
 // schemeOf describes the resolved method; ok is false for one that is not known.
 func schemeOf(method string, m catalog.Model) (s scheme, ok bool) {
-	// Scales and zero points add 20 bits a group of weights: 4.16 bits at a group size of 128.
-	group := 128
-	if q := m.Quantization; q != nil && q.GroupSize > 0 {
-		group = q.GroupSize
+	// Scales and zero points add 20 bits a group of weights: 4.16 bits at a group size of 128. A
+	// checkpoint may have other widths (AutoRound 2 to 8, GPTQ 3 and 8).
+	group, bits := 128, 4
+	if q := m.Quantization; q != nil {
+		if q.GroupSize > 0 {
+			group = q.GroupSize
+		}
+		if q.Bits >= 2 && q.Bits <= 8 {
+			bits = q.Bits
+		}
 	}
-	int4 := 4 + 20/float64(group)
+	grouped := float64(bits) + 20/float64(group)
 	switch method {
 	case "":
 		return scheme{"", 16, 16, 0}, true
 	case "awq":
-		return scheme{method, int4, 16, 7.5}, true
+		return scheme{method, grouped, 16, 7.5}, true
 	case "gptq":
-		if m.Quantization != nil && m.Quantization.Bits == 8 {
-			return scheme{method, 8 + 20/float64(group), 16, 7.0}, true
-		}
-		return scheme{method, int4, 16, 7.0}, true
+		return scheme{method, grouped, 16, 7.0}, true
 	case "w4a16":
-		return scheme{method, int4, 16, 8.0}, true
+		return scheme{method, grouped, 16, 8.0}, true
 	case "bitsandbytes":
-		if m.Quantization != nil && m.Quantization.Bits == 8 {
-			return scheme{method, 8.13, 16, 7.0}, true
-		}
-		return scheme{method, 4.13, 16, 7.0}, true
+		return scheme{method, float64(bits) + 0.13, 16, 7.0}, true
 	case "gguf":
 		return scheme{method, 4.85, 16, 7.0}, true // Q4_K_M, the usual one
 	case "fp8":

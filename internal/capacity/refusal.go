@@ -45,6 +45,9 @@ func Refusals(m catalog.Model, g catalog.GPU, e Engine) []Refusal {
 	if asked.MaxModelLen < 0 || asked.MaxNumSeqs < 0 || asked.MaxNumBatchedTokens < 0 {
 		refuse(RefusedSettings, "max_model_len, max_num_seqs and max_num_batched_tokens cannot be negative")
 	}
+	if !e.V0 && e.MaxNumBatchedTokens < e.MaxNumSeqs {
+		refuse(RefusedSettings, "max_num_batched_tokens %d is less than max_num_seqs %d: each running request takes one token of a step", e.MaxNumBatchedTokens, e.MaxNumSeqs)
+	}
 
 	switch {
 	case !slices.Contains([]string{"bfloat16", "float16", "float32"}, e.DType):

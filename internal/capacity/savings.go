@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -32,6 +33,7 @@ func (mem Memory) Dominant() (term string, bytes unit.Bytes) {
 // What a [Saving] costs.
 const (
 	CostFewerRequests   = "fewer_requests"   // more requests than that wait
+	CostSmallerSteps    = "smaller_steps"    // both fewer requests and longer prefills
 	CostLongerPrefill   = "longer_prefill"   // a long prompt takes more steps: its first token comes later
 	CostKVPrecision     = "kv_precision"     // keys and values lose precision
 	CostKVConversion    = "kv_conversion"    // and the card has no FP8 units: attention converts, which is slower
@@ -40,6 +42,7 @@ const (
 	CostShorterContext  = "shorter_context"  // longer requests are refused
 	CostWeightPrecision = "weight_precision" // weights lose precision, on the fly, from the same checkpoint
 	CostOtherCheckpoint = "other_checkpoint" // weights lose precision, and a checkpoint quantised so is needed
+	CostNoImages        = "no_images"        // requests with images are refused
 	CostMoreGPUs        = "more_gpus"        // twice the GPUs, which talk to each other in every layer
 )
 
@@ -122,7 +125,18 @@ func candidates(m catalog.Model, g catalog.GPU, e Engine, now Memory, concurrent
 		out = append(out, candidate{Saving{Flag: flag, Value: value, Cost: cost}, changed})
 	}
 	if concurrent > 0 && concurrent < e.MaxNumSeqs {
-		try("--max-num-seqs", strconv.Itoa(concurrent), CostFewerRequests, func(e *Engine) { e.MaxNumSeqs = concurrent })
+		fewer := func(e *Engine) { e.MaxNumSeqs = concurrent }
+		// The peak is the largest of three needs: where sampling is not it, the step must shrink too.
+		alone := e
+		fewer(&alone)
+		if point, _, _ := activation(m, alone, parseVersion(e.Version)); point < now.Activation || e.V0 || e.MaxNumBatchedTokens <= smallStep {
+			try("--max-num-seqs", strconv.Itoa(concurrent), CostFewerRequests, fewer)
+		} else {
+			try("--max-num-seqs", fmt.Sprintf("%d --max-num-batched-tokens %d", concurrent, smallStep), CostSmallerSteps, func(e *Engine) {
+				fewer(e)
+				e.MaxNumBatchedTokens = smallStep
+			})
+		}
 	}
 	// V0 takes a whole prompt in one step.
 	if !e.V0 && e.MaxNumBatchedTokens > smallStep && e.MaxNumSeqs <= smallStep {
@@ -137,6 +151,9 @@ func candidates(m catalog.Model, g catalog.GPU, e Engine, now Memory, concurrent
 	}
 	if !e.EnforceEager {
 		try("--enforce-eager", "", CostSlowerDecode, func(e *Engine) { e.EnforceEager = true })
+	}
+	if encoderBytes(m, e) > 0 {
+		try("--limit-mm-per-prompt", `{"image":0}`, CostNoImages, func(e *Engine) { e.NoImages = true })
 	}
 	if e.GPUMemoryUtilization < 0.95 {
 		try("--gpu-memory-utilization", "0.95", CostLessSpare, func(e *Engine) { e.GPUMemoryUtilization = 0.95 })

@@ -287,7 +287,7 @@ func SpeedCaveats(m catalog.Model, g catalog.GPU, e Engine) []string {
 		}
 	}
 	add(e.Quantization == "nvfp4", "NVFP4 was not measured")
-	add(e.TensorParallel > 1 && g.GeForce(), "tensor parallel on GeForce cards was not measured: they have no peer-to-peer, the all-reduce of an L40S stands in")
+	add(e.TensorParallel > 1 && g.GeForce(), "tensor parallel on GeForce cards was measured with old engines (V0) only; how fast they exchange data depends on the mainboard")
 	add(e.TensorParallel > 8, "tensor parallel above 8 was not measured")
 	add(e.PipelineParallel > 1, "pipeline parallel was not measured")
 	add(e.EnforceEager, "the cost of --enforce-eager was not measured; decoding is slower than this")

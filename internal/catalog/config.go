@@ -70,6 +70,7 @@ func readConfig(data []byte) (*config, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, describeJSONError(data, err)
 	}
+	c.VisionConfig.defaults(c.ModelType)
 	return &c, nil
 }
 
@@ -100,6 +101,16 @@ type config struct {
 	// the second.
 	RopeScaling    *ropeScaling `json:"rope_scaling"`
 	RopeParameters *ropeScaling `json:"rope_parameters"`
+
+	// OPT and ChatGLM name these their own way.
+	FFNDim           *int `json:"ffn_dim"`
+	WordEmbedProjDim *int `json:"word_embed_proj_dim"`
+	NumLayers        *int `json:"num_layers"`
+	FFNHiddenSize    *int `json:"ffn_hidden_size"`
+	KVChannels       *int `json:"kv_channels"`
+	MultiQueryGroups *int `json:"multi_query_group_num"`
+	PaddedVocabSize  *int `json:"padded_vocab_size"`
+	SeqLength        *int `json:"seq_length"`
 
 	// Which layer attends to what.
 	SlidingWindow         *int     `json:"sliding_window"`

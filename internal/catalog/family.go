@@ -21,6 +21,9 @@ type family struct {
 	mamba        bool   // some layers are Mamba-2 mixers, by hybrid_override_pattern
 
 	layerNorms   int    // norms of hidden_size in a layer
+	layerNormed  bool   // norms and the dense MLP have biases, as GPT-2's
+	headBias     bool   // so has the output head
+	positions    int    // learned positions beyond max_position_embeddings; with layerNormed
 	qkvBias      bool   // q, k and v have biases, unless attention_bias says otherwise
 	outputBias   bool   // so has the output projection
 	qkNorm       qkNorm // norms on queries and keys
@@ -45,8 +48,29 @@ const (
 // families are the model types whose arithmetic is known, by the model_type of the text part.
 func families(modelType string) *family {
 	switch modelType {
-	case "llama":
+	case "llama", "internlm2", "granite":
 		return &family{needsMLP: true, layerNorms: 2, defaults: untied}
+	case "opt":
+		return &family{needsMLP: true, layerNorms: 2, plainMLP: true, layerNormed: true, positions: 2, qkvBias: true, outputBias: true, defaults: func(c *config) {
+			c.IntermediateSize = c.FFNDim
+		}}
+	case "phi":
+		return &family{needsMLP: true, layerNorms: 1, plainMLP: true, layerNormed: true, headBias: true, qkvBias: true, outputBias: true, defaults: untied}
+	case "olmo2":
+		return &family{needsMLP: true, layerNorms: 2, qkNorm: fullQKNorm, defaults: untied}
+	case "cohere":
+		return &family{needsMLP: true, layerNorms: 1, defaults: func(*config) {}}
+	case "cohere2":
+		return &family{needsMLP: true, layerNorms: 1, defaults: func(c *config) {
+			fill(&c.SlidingWindow, 4096)
+			fill(&c.SlidingWindowPattern, 4)
+		}}
+	case "chatglm":
+		return &family{needsMLP: true, layerNorms: 2, qkvBias: true, defaults: func(c *config) {
+			untied(c)
+			c.NumHiddenLayers, c.IntermediateSize, c.HeadDim = c.NumLayers, c.FFNHiddenSize, c.KVChannels
+			c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings = c.MultiQueryGroups, c.PaddedVocabSize, c.SeqLength
+		}}
 	case "mistral":
 		return &family{needsMLP: true, layerNorms: 2, defaults: func(c *config) {
 			untied(c)
@@ -62,14 +86,16 @@ func families(modelType string) *family {
 		}}
 	case "phi3":
 		return &family{needsMLP: true, layerNorms: 2, defaults: untied}
-	case "qwen2":
+	case "qwen2", "qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text":
 		return &family{needsMLP: true, layerNorms: 2, qkvBias: true, defaults: untied}
-	case "qwen3":
+	case "qwen2_moe":
+		return &family{layerNorms: 2, qkvBias: true, moe: true, expertsField: "num_experts", sharedGate: true, defaults: untied}
+	case "qwen3", "qwen3_vl_text":
 		return &family{needsMLP: true, layerNorms: 2, qkNorm: perHeadNorm, defaults: func(c *config) {
 			untied(c)
 			fill(&c.HeadDim, 128)
 		}}
-	case "qwen3_moe":
+	case "qwen3_moe", "qwen3_vl_moe_text":
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", defaults: untied}
 	case "qwen3_next":
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", sharedGate: true,
@@ -79,6 +105,12 @@ func families(modelType string) *family {
 	case "qwen3_5_moe_text", "qwen3_5_moe":
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", sharedGate: true,
 			deltaNet: true, gatedQuery: true, defaults: qwenHybrid}
+	case "gemma":
+		return &family{needsMLP: true, layerNorms: 2, defaults: func(c *config) {
+			fill(&c.HeadDim, 256)
+			fill(&c.VocabSize, 256000)
+			fill(&c.MaxPositionEmbeddings, 8192)
+		}}
 	case "gemma2":
 		return &family{needsMLP: true, layerNorms: 4, defaults: func(c *config) {
 			fill(&c.TieWordEmbeddings, true)
@@ -153,7 +185,7 @@ func families(modelType string) *family {
 }
 
 // knownFamilies is what a refusal offers.
-const knownFamilies = "Llama, Mistral, Mixtral, Qwen 2.5/3/3.5, Gemma 2/3/4, Phi-3/4, GLM-4/4.5/5, DeepSeek V2/V3, Kimi K2, MiniMax M2, gpt-oss, Nemotron 3 and Llama 4"
+const knownFamilies = "Llama, Mistral, Mixtral, Qwen 2/2.5/3/3.5 with VL, Gemma 1 to 4, Phi-1 to 4, GLM-4/4.5/5, DeepSeek V2/V3, Kimi K2, MiniMax M2, gpt-oss, Nemotron 3, Llama 4, Command R, OLMo 2, Granite, InternLM2 and OPT"
 
 func untied(c *config) { fill(&c.TieWordEmbeddings, false) }
 
@@ -193,6 +225,9 @@ func (c *config) family(text *config) (*family, error) {
 			return nil, fmt.Errorf("per-layer embeddings or shared KV layers (num_kv_shared_layers, hidden_size_per_layer_input) of Gemma 4 are not known")
 		}
 		fam.moe = text.EnableMoEBlock != nil && *text.EnableMoEBlock
+	}
+	if p := text.WordEmbedProjDim; p != nil && *p != value(text.HiddenSize) {
+		return nil, fmt.Errorf("word_embed_proj_dim %d other than hidden_size is not known", *p)
 	}
 	if step := value(text.InterleaveMoEStep); step > 1 {
 		return nil, fmt.Errorf("interleave_moe_layer_step %d (dense and expert layers by turns) is not known", step)

@@ -177,7 +177,7 @@ func (g *ggufReader) tensor() tensor {
 	kind, known := ggufTypes[id]
 	switch {
 	case g.err != nil:
-	case !ok || elements > 1<<48:
+	case !ok || elements > 1<<40:
 		g.fail("tensor %s has the shape %v, which none has", oneLine(t.name), shape)
 	case !known:
 		g.fail("tensor %s is of type %d, which is not known", oneLine(t.name), id)
@@ -188,9 +188,12 @@ func (g *ggufReader) tensor() tensor {
 	return t
 }
 
+// ggufWidths is the bytes of a value by its kind: whole numbers, fractions and booleans.
+var ggufWidths = map[uint32]int{0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
 // setting reads one value and keeps whole numbers, lengths of lists and short texts.
 func (g *ggufReader) setting(key string, kind uint32, depth int) {
-	widths := map[uint32]int{0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+	width := ggufWidths[kind]
 	switch {
 	case kind == 8:
 		if s := g.text(); len(s) <= 100 {
@@ -198,8 +201,8 @@ func (g *ggufReader) setting(key string, kind uint32, depth int) {
 		}
 	case kind == 9:
 		g.list(key, depth)
-	case widths[kind] > 0:
-		g.numbers[key] = g.uint(widths[kind])
+	case width > 0:
+		g.numbers[key] = g.uint(width)
 	default:
 		g.fail("setting %s is of kind %d, which is not known", oneLine(key), kind)
 	}
@@ -211,7 +214,14 @@ func (g *ggufReader) list(key string, depth int) {
 	if n > maxGGUFArray || depth >= maxGGUFDepth {
 		g.fail("setting %s is a list of %d; the file is damaged", oneLine(key), n)
 	}
+	g.numbers[key] = n
 	perLayer := strings.HasSuffix(key, "head_count_kv") || strings.HasSuffix(key, "feed_forward_length")
+	if width := ggufWidths[kind]; width > 0 && !perLayer && g.err == nil {
+		if _, err := io.CopyN(io.Discard, g.r, int64(n)*int64(width)); err != nil {
+			g.err = err
+		}
+		return
+	}
 	for i := uint64(0); i < n && g.err == nil; i++ {
 		last := g.numbers["element"]
 		g.setting("element", kind, depth+1)
@@ -219,8 +229,7 @@ func (g *ggufReader) list(key string, depth int) {
 			g.fail("%s differs from layer to layer, which is not modelled", oneLine(key))
 		}
 	}
-	g.numbers[key] = n
-	if perLayer {
+	if perLayer && n > 0 {
 		g.numbers[key] = g.numbers["element"]
 	}
 }

@@ -216,6 +216,95 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// TestFamiliesByTotal holds the arithmetic of families the catalogue has no model of against the
+// published totals of one model each.
+func TestFamiliesByTotal(t *testing.T) {
+	tests := []struct {
+		name, config string
+		total        int64
+	}{
+		{"Qwen2-VL-7B", `{"model_type":"qwen2_vl","hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,
+			"vocab_size":152064,"max_position_embeddings":32768,"tie_word_embeddings":false,"sliding_window":32768,"rope_scaling":{"type":"mrope","mrope_section":[16,24,24]},
+			"vision_config":{"depth":32,"embed_dim":1280,"mlp_ratio":4,"num_heads":16,"hidden_size":3584,"patch_size":14,"spatial_merge_size":2,"temporal_patch_size":2}}`, 8291375616},
+		{"Qwen2.5-VL-7B", `{"model_type":"qwen2_5_vl","hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,
+			"vocab_size":152064,"max_position_embeddings":128000,"tie_word_embeddings":false,
+			"vision_config":{"depth":32,"hidden_size":1280,"intermediate_size":3420,"patch_size":14,"spatial_merge_size":2,"out_hidden_size":3584}}`, 8292166656},
+		{"Qwen3-VL-8B", `{"model_type":"qwen3_vl","tie_word_embeddings":false,"text_config":{"model_type":"qwen3_vl_text","hidden_size":4096,"intermediate_size":12288,"num_hidden_layers":36,
+			"num_attention_heads":32,"num_key_value_heads":8,"head_dim":128,"vocab_size":151936,"max_position_embeddings":262144},
+			"vision_config":{"depth":27,"hidden_size":1152,"intermediate_size":4304,"patch_size":16,"spatial_merge_size":2,"temporal_patch_size":2,"num_position_embeddings":2304,
+			"out_hidden_size":4096,"deepstack_visual_indexes":[8,16,24]}}`, 8767123696},
+		{"gemma-7b", `{"model_type":"gemma","hidden_size":3072,"intermediate_size":24576,"num_hidden_layers":28,"num_attention_heads":16,"num_key_value_heads":16,"head_dim":256,
+			"vocab_size":256000,"max_position_embeddings":8192}`, 8537680896},
+		{"phi-1_5", `{"model_type":"phi","hidden_size":2048,"intermediate_size":8192,"num_hidden_layers":24,"num_attention_heads":32,"vocab_size":51200,"max_position_embeddings":2048}`, 1418270720},
+		{"opt-125m", `{"model_type":"opt","hidden_size":768,"ffn_dim":3072,"num_hidden_layers":12,"num_attention_heads":12,"vocab_size":50272,"max_position_embeddings":2048,"word_embed_proj_dim":768}`, 125239296},
+		{"glm-4-9b-chat", `{"model_type":"chatglm","hidden_size":4096,"ffn_hidden_size":13696,"num_layers":40,"num_attention_heads":32,"kv_channels":128,"multi_query_group_num":2,
+			"padded_vocab_size":151552,"seq_length":131072,"add_qkv_bias":true}`, 9399951360},
+		{"Qwen1.5-MoE-A2.7B", `{"model_type":"qwen2_moe","hidden_size":2048,"intermediate_size":5632,"moe_intermediate_size":1408,"shared_expert_intermediate_size":5632,"num_experts":60,
+			"num_experts_per_tok":4,"num_hidden_layers":24,"num_attention_heads":16,"num_key_value_heads":16,"vocab_size":151936,"max_position_embeddings":8192,"tie_word_embeddings":false}`, 14315784192},
+		{"OLMo-2-7B", `{"model_type":"olmo2","hidden_size":4096,"intermediate_size":11008,"num_hidden_layers":32,"num_attention_heads":32,"vocab_size":100352,"max_position_embeddings":4096}`, 7298617344},
+		{"internlm2_5-7b", `{"model_type":"internlm2","hidden_size":4096,"intermediate_size":14336,"num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"vocab_size":92544,
+			"max_position_embeddings":32768}`, 7737708544},
+		{"c4ai-command-r-v01", `{"model_type":"cohere","hidden_size":8192,"intermediate_size":22528,"num_hidden_layers":40,"num_attention_heads":64,"num_key_value_heads":64,"vocab_size":256000,
+			"max_position_embeddings":131072}`, 34980831232},
+	}
+	for _, tc := range tests {
+		m, err := ParseConfig(tc.name, strings.NewReader(tc.config))
+		if err != nil {
+			t.Error(err)
+		} else if m.ParameterCount != tc.total {
+			t.Errorf("%s: %d parameters, published are %d", tc.name, m.ParameterCount, tc.total)
+		}
+	}
+}
+
+// TestVision: the largest image of each kind of encoder, in its patches and in the model's tokens.
+func TestVision(t *testing.T) {
+	for id, want := range map[string]*Vision{
+		"google/gemma-3-27b-it":                         {1152, 4304, 4096, 256},
+		"Qwen/Qwen3.6-27B":                              {1152, 4304, 65536, 16384},
+		"mistralai/Mistral-Small-3.2-24B-Instruct-2506": {1024, 4096, 12100, 3080},
+		"meta-llama/Llama-4-Scout-17B-16E-Instruct":     {1408, 5632, 9809, 2448},
+		"google/gemma-4-31B-it":                         nil,
+		"Qwen/Qwen3-8B":                                 nil,
+	} {
+		m, err := FindModel(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (m.Vision == nil) != (want == nil) || want != nil && *m.Vision != *want {
+			t.Errorf("%s: %+v, want %+v", id, m.Vision, want)
+		}
+	}
+}
+
+// TestContext: a context is stretched as vLLM stretches it.
+func TestContext(t *testing.T) {
+	for rope, want := range map[string]int{
+		`{}`: 2048,
+		`{"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":1024}`: 4096,
+		`{"type":"yarn","factor":4}`:         8192,
+		`{"type":"linear","factor":2.5}`:     5120,
+		`{"rope_type":"llama3","factor":8}`:  2048, // states the stretched length
+		`{"type":"longrope","factor":8}`:     2048,
+		`{"type":"linear","factor":1e300}`:   maxContext,
+		`{"rope_type":"default","factor":4}`: 2048,
+	} {
+		for _, name := range []string{"rope_scaling", "rope_parameters"} {
+			m, err := ParseConfig("rope", strings.NewReader(`{`+llama+`"num_hidden_layers":1,"`+name+`":`+rope+`}`))
+			if err != nil || m.MaxPositionEmbeddings != want {
+				t.Errorf("%s %s: %d tokens, %v, want %d", name, rope, m.MaxPositionEmbeddings, err, want)
+			}
+		}
+	}
+}
+
+// TestByteOrderMark: editors put one before the text.
+func TestByteOrderMark(t *testing.T) {
+	if _, err := ParseConfig("bom", strings.NewReader("\xef\xbb\xbf{"+llama+`"num_hidden_layers":1}`)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestQuantizationConfig(t *testing.T) {
 	tests := []struct {
 		config string

@@ -5,12 +5,22 @@ package catalog
 // a test holds.
 func (c *config) countParameters(fam *family, m Model) Parameters {
 	hidden := int64(m.HiddenSize)
+	norm := hidden
+	if fam.layerNormed {
+		norm *= 2 // with a bias
+	}
 	p := Parameters{
 		Embedding: int64(m.Vocab) * hidden,
-		Layers:    int64(m.NumLayers())*int64(fam.layerNorms)*hidden + hidden, // and the final norm
+		Layers:    int64(m.NumLayers())*int64(fam.layerNorms)*norm + norm, // and the final norm
 	}
 	if !m.TiedEmbeddings {
 		p.Head = p.Embedding
+	}
+	if fam.headBias {
+		p.Head += int64(m.Vocab)
+	}
+	if fam.positions > 0 {
+		p.Layers += int64(*c.MaxPositionEmbeddings+fam.positions) * hidden
 	}
 	for _, l := range m.Layers {
 		p.Layers += int64(l.Count) * c.mixer(fam, m, l)
@@ -106,10 +116,14 @@ func (c *config) indexer(hidden int64) int64 {
 
 // mlp counts a dense MLP.
 func mlp(fam *family, hidden, width int64) int64 {
+	n := 3 * hidden * width
 	if fam.plainMLP {
-		return 2 * hidden * width
+		n = 2 * hidden * width
 	}
-	return 3 * hidden * width
+	if fam.layerNormed {
+		n += width + hidden
+	}
+	return n
 }
 
 // expertLayer counts the routed experts of one layer, and what stands beside them.

@@ -1,10 +1,15 @@
 package catalog
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // visionConfig holds the fields of vision_config that its parameter count needs.
 type visionConfig struct {
 	HiddenSize       int `json:"hidden_size"`
+	EmbedDim         int `json:"embed_dim"` // Qwen2-VL's hidden size
+	MLPRatio         int `json:"mlp_ratio"` // and its MLP's width, as a multiple
 	IntermediateSize int `json:"intermediate_size"`
 	NumHiddenLayers  int `json:"num_hidden_layers"`
 	Depth            int `json:"depth"`
@@ -19,6 +24,19 @@ type visionConfig struct {
 	ProjectorInputDim     int `json:"projector_input_dim"`
 	ProjectorOutputDim    int `json:"projector_output_dim"`
 	VisionOutputDim       int `json:"vision_output_dim"`
+
+	DeepstackIndexes []int `json:"deepstack_visual_indexes"`
+}
+
+// defaults fills in what Qwen-VL files name otherwise or leave out.
+func (v *visionConfig) defaults(modelType string) {
+	if v == nil || !strings.HasPrefix(modelType, "qwen2_") {
+		return
+	}
+	if modelType == "qwen2_vl" && v.EmbedDim <= maxWidth && v.MLPRatio <= 64 {
+		v.HiddenSize, v.IntermediateSize = v.EmbedDim, v.EmbedDim*max(v.MLPRatio, 4)
+	}
+	v.TemporalPatchSize = max(v.TemporalPatchSize, 2)
 }
 
 // vision is the encoder at its largest image; nil where no file of the checkpoint's kind says how
@@ -32,7 +50,10 @@ func (v *visionConfig) vision(modelType string) *Vision {
 	switch modelType {
 	case "gemma3": // one size of image, pooled to 16 × 16 tokens
 		out.PatchesPerImage, out.TokensPerImage = side*side, 256
-	case "qwen3_5", "qwen3_5_moe": // the processor scales larger images down to 2^24 pixels
+	case "qwen2_vl", "qwen2_5_vl": // the processor scales larger images down to 16,384 tokens
+		out.TokensPerImage = 16384
+		out.PatchesPerImage = out.TokensPerImage * max(v.SpatialMergeSize, 2) * max(v.SpatialMergeSize, 2)
+	case "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe": // and here to 2^24 pixels
 		out.PatchesPerImage = 1 << 24 / (v.PatchSize * v.PatchSize)
 		out.TokensPerImage = out.PatchesPerImage / (max(v.SpatialMergeSize, 2) * max(v.SpatialMergeSize, 2))
 	case "mistral3": // and one break for each row
@@ -74,6 +95,7 @@ func (v *visionConfig) countParameters(modelType string, textHidden int) (int64,
 		{"projector_input_dim", v.ProjectorInputDim, 0, maxWidth},
 		{"projector_output_dim", v.ProjectorOutputDim, 0, maxWidth},
 		{"vision_output_dim", v.VisionOutputDim, 0, maxWidth},
+		{"deepstack_visual_indexes", len(v.DeepstackIndexes), 0, layers},
 	} {
 		if f.value < f.least || f.value > f.most {
 			return 0, fmt.Errorf("vision_config.%s is missing or impossible; remove vision_config to size the text model alone", f.name)
@@ -89,6 +111,15 @@ func (v *visionConfig) countParameters(modelType string, textHidden int) (int64,
 	case "gemma3": // SigLIP
 		grid := int64(v.ImageSize / v.PatchSize)
 		return patch*h + h + grid*grid*h + int64(layers)*biased + 2*h + h*text + h, nil
+	case "qwen2_vl":
+		return patch*int64(v.TemporalPatchSize)*h + int64(layers)*biased + 2*h + merged*merged + merged + merged*text + text, nil
+	case "qwen2_5_vl":
+		block := attention + 4*h + 3*h*ff + 2*ff + h + 2*h // two norms without, a gated MLP with biases
+		return patch*int64(v.TemporalPatchSize)*h + int64(layers)*block + h + merged*merged + merged + merged*text + text, nil
+	case "qwen3_vl", "qwen3_vl_moe":
+		merger := merged*merged + merged + merged*text + text
+		return patch*int64(max(v.TemporalPatchSize, 1))*h + h + int64(v.NumPositionEmbeddings)*h + int64(layers)*biased +
+			2*h + merger + int64(len(v.DeepstackIndexes))*(2*merged+merger), nil
 	case "qwen3_5", "qwen3_5_moe":
 		return patch*int64(max(v.TemporalPatchSize, 1))*h + h + int64(v.NumPositionEmbeddings)*h + int64(layers)*biased +
 			2*h + merged*merged + merged + merged*text + text, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,6 +158,8 @@ type engineFlags struct {
 	maxModelLen, maxSeqs, maxToks int
 	eager                         bool
 	tp, pp                        int
+	ep                            bool
+	mmLimit                       string
 	version                       string
 	gpus                          []string
 	serverLog                     string
@@ -169,7 +172,7 @@ func (f *engineFlags) registerServerLog(fs *pflag.FlagSet) {
 
 func (f *engineFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.model, "model", "", "model, by its Hugging Face id")
-	fs.StringVar(&f.config, "model-config", "", "config.json of a model the catalogue does not have")
+	fs.StringVar(&f.config, "model-config", "", "a model the catalogue does not have: its config.json, its checkpoint's folder (exact bytes from the files' headers) or a .gguf file")
 	fs.StringVar(&f.dtype, "dtype", "", "as vLLM's: auto, half, float16, bfloat16, float32")
 	fs.StringVar(&f.quantization, "quantization", "", "as vLLM's: none, w4a16, awq, gptq, fp8, int8, bitsandbytes, …")
 	fs.StringVar(&f.kvDType, "kv-cache-dtype", "", "as vLLM's: auto, fp8, …")
@@ -180,6 +183,8 @@ func (f *engineFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.eager, "enforce-eager", false, "as vLLM's")
 	fs.IntVar(&f.tp, "tensor-parallel-size", 0, "as vLLM's")
 	fs.IntVar(&f.pp, "pipeline-parallel-size", 0, "as vLLM's")
+	fs.BoolVar(&f.ep, "enable-expert-parallel", false, "as vLLM's")
+	fs.StringVar(&f.mmLimit, "limit-mm-per-prompt", "", `as vLLM's; image=0 or {"image":0} leaves the image encoder out of the plan`)
 	fs.StringVar(&f.version, "vllm-version", "", "vLLM version whose accounting applies (default the newest known)")
 	fs.StringSliceVar(&f.gpus, "gpu", nil, "GPU by name, may be given several times")
 }
@@ -187,7 +192,7 @@ func (f *engineFlags) register(fs *pflag.FlagSet) {
 // given says whether any of the flags was set.
 func (f *engineFlags) given() bool {
 	return f.model != "" || f.config != "" || f.dtype != "" || f.quantization != "" || f.kvDType != "" || f.utilization != 0 ||
-		f.maxModelLen != 0 || f.maxSeqs != 0 || f.maxToks != 0 || f.eager || f.tp != 0 || f.pp != 0 || f.version != "" || len(f.gpus) > 0
+		f.maxModelLen != 0 || f.maxSeqs != 0 || f.maxToks != 0 || f.eager || f.ep || f.mmLimit != "" || f.tp != 0 || f.pp != 0 || f.version != "" || len(f.gpus) > 0
 }
 
 func (f *engineFlags) check() error {
@@ -209,7 +214,13 @@ func (f *engineFlags) check() error {
 func (f *engineFlags) engine() capacity.Engine {
 	return capacity.Engine{Version: f.version, DType: f.dtype, Quantization: f.quantization, KVCacheDType: f.kvDType,
 		GPUMemoryUtilization: f.utilization, MaxModelLen: f.maxModelLen, MaxNumSeqs: f.maxSeqs, MaxNumBatchedTokens: f.maxToks,
-		EnforceEager: f.eager, TensorParallel: f.tp, PipelineParallel: f.pp}
+		EnforceEager: f.eager, TensorParallel: f.tp, PipelineParallel: f.pp, ExpertParallel: f.ep, NoImages: noImages(f.mmLimit)}
+}
+
+// noImages says whether a --limit-mm-per-prompt, in its JSON form or the older one, allows no image.
+func noImages(limit string) bool {
+	plain := strings.NewReplacer(" ", "", `"`, "", "{", "", "}", "", ":", "=").Replace(limit)
+	return slices.Contains(strings.Split(plain, ","), "image=0")
 }
 
 // findModel is the model named by the flags; ok is false when none was named.
@@ -230,15 +241,19 @@ func (f *engineFlags) findModel() (m catalog.Model, ok bool, err error) {
 	return m, true, nil
 }
 
+// readModelConfig reads a model from its config.json, a GGUF file, or a checkpoint's folder.
 func readModelConfig(path string) (catalog.Model, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return catalog.Model{}, fmt.Errorf("--model-config %s: no such file", path)
+		return catalog.Model{}, fmt.Errorf("--model-config %s: no such file or folder", path)
 	}
 	if err != nil {
 		return catalog.Model{}, fmt.Errorf("--model-config: %w", err)
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return catalog.ReadCheckpoint(path, os.DirFS(path))
+	}
 	return catalog.ParseConfig(path, file)
 }
 

@@ -50,7 +50,7 @@ interruption.`,
 	f.load.registerProcedure(fs, 3)
 	registerStress(c, &f.load)
 	fs.StringVar(&f.engine.model, "model", "", "model to size for (default: the unquantised model that is served)")
-	fs.StringVar(&f.engine.config, "model-config", "", "config.json of the model to size for")
+	fs.StringVar(&f.engine.config, "model-config", "", "config.json, checkpoint folder or .gguf file of the model to size for")
 	f.engine.registerServerLog(fs)
 	fs.StringSliceVar(&f.engine.gpus, "gpu", nil, "GPU to size for, may be given several times (default all)")
 	fs.IntVar(&f.demand.concurrent, "size-for", 50, "requests in flight to size for")

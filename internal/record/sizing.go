@@ -25,6 +25,7 @@ type Sizing struct {
 	Options Options      `json:"options"` // null where no set-up qualifies
 	Notes   []Text       `json:"notes"`   // what holds for every set-up; never null
 	Plan    *PlanReview  `json:"plan,omitempty"`
+	Explain *Explanation `json:"explain,omitempty"` // every term of one set-up, where asked for
 	Engine  SizingEngine `json:"engine"`
 	// Calibration is what replaced or scaled computed figures; absent where nothing was given.
 	Calibration *Calibration `json:"calibration,omitempty"`
@@ -53,6 +54,12 @@ type Demand struct {
 	ContextTokens int `json:"context_tokens"` // tokens one request may hold
 	InputTokens   int `json:"input_tokens"`
 	OutputTokens  int `json:"output_tokens"`
+
+	Load string `json:"load"` // closed (so many in flight all the time) or burst (so many at once)
+	// Limits on the predicted times; 0 = none.
+	MaxTTFTMS    float64 `json:"max_ttft_ms,omitempty"`
+	MaxTPOTMS    float64 `json:"max_tpot_ms,omitempty"`
+	MaxLatencyMS float64 `json:"max_latency_ms,omitempty"`
 }
 
 // Verdict judges one set-up against the demand.
@@ -63,6 +70,7 @@ const (
 	VerdictRecommended Verdict = "recommended"  // the cheapest with 20 % headroom
 	VerdictGood        Verdict = "good"         // 20 % headroom or more
 	VerdictTight       Verdict = "tight"        // fits, with less headroom
+	VerdictTooSlow     Verdict = "too_slow"     // fits, and is predicted to miss a limit
 	VerdictDoesNotFit  Verdict = "does_not_fit" // memory
 	VerdictNotEligible Verdict = "not_eligible" // vLLM refuses it whatever the memory
 )
@@ -78,9 +86,65 @@ type Setup struct {
 	Memory           *SetupMemory `json:"memory,omitempty"` // absent where vLLM refuses the set-up
 	Fits             bool         `json:"fits"`
 	Concurrency      *Concurrency `json:"concurrency,omitempty"`
-	Price            *Price       `json:"price,omitempty"` // absent where none is known
+	Speed            *Speed       `json:"speed,omitempty"`    // predicted; absent where the engine does not start
+	Dominant         *Term        `json:"dominant,omitempty"` // what takes most memory from the KV cache
+	Savings          []Saving     `json:"savings,omitempty"`  // the flags that would free most, at most three
+	Price            *Price       `json:"price,omitempty"`    // absent where none is known
 	Verdict          Verdict      `json:"verdict"`
 	Reasons          []Text       `json:"reasons"` // never empty
+}
+
+// Speed is what a set-up is predicted to do under the demand, all replicas together: nothing here was
+// measured on it. Low and high hold four of five published measurements of the class that Basis names.
+type Speed struct {
+	TTFTMS                 float64 `json:"ttft_ms"`
+	TTFTMSLow              float64 `json:"ttft_ms_low"`
+	TTFTMSHigh             float64 `json:"ttft_ms_high"`
+	TPOTMS                 float64 `json:"tpot_ms"`
+	TPOTMSLow              float64 `json:"tpot_ms_low"`
+	TPOTMSHigh             float64 `json:"tpot_ms_high"`
+	LatencyMS              float64 `json:"latency_ms"`
+	LatencyMSLow           float64 `json:"latency_ms_low"`
+	LatencyMSHigh          float64 `json:"latency_ms_high"`
+	OutputTokensPerSec     float64 `json:"output_tokens_per_sec"`
+	OutputTokensPerSecLow  float64 `json:"output_tokens_per_sec_low"`
+	OutputTokensPerSecHigh float64 `json:"output_tokens_per_sec_high"`
+
+	Running  int      `json:"running"`  // requests in one step of one replica
+	Bound    string   `json:"bound"`    // memory_bandwidth, compute, host or interconnect: the largest part of a decode step
+	Measured bool     `json:"measured"` // published measurements cover this card with weights of this width
+	Basis    string   `json:"basis"`    // the measurements low and high are from
+	Caveats  []string `json:"caveats,omitempty"`
+}
+
+// Explanation is how the figures of one set-up came about.
+type Explanation struct {
+	Setup string          `json:"setup"`
+	Rank  int             `json:"rank"`
+	Terms []ExplainedTerm `json:"terms"`
+}
+
+// ExplainedTerm is one figure: how it is computed, with which numbers, and how that is known.
+type ExplainedTerm struct {
+	Name    Text   `json:"name"`
+	Formula string `json:"formula"`
+	Numbers string `json:"numbers"`
+	Value   string `json:"value"`
+	Source  Text   `json:"source"`
+}
+
+// Term is one part of a GPU's memory.
+type Term struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Saving is a flag of vLLM that would leave more memory for requests, found by planning again with it.
+type Saving struct {
+	Flag         string  `json:"flag"`          // with its value
+	FreedBytes   int64   `json:"freed_bytes"`   // per GPU
+	MoreRequests float64 `json:"more_requests"` // of the whole context, all replicas together
+	Price        Text    `json:"price"`         // what is given up
 }
 
 // SetupMemory is the memory plan of one GPU; tokens and concurrency are those of one replica.
@@ -120,7 +184,10 @@ type Price struct {
 	BuyNote string     `json:"buy_note"` // source and date of the card's price
 	HourUSD *float64   `json:"hour_usd"`
 	Hour    *HourPrice `json:"hour,omitempty"` // the offer behind HourUSD
-	AsOf    string     `json:"as_of"`          // date of BuyUSD, or of HourUSD where that is null; "undated" where the source gives none
+	// PerMillionUSD is what a million output tokens cost at HourUSD and the predicted throughput, under
+	// the demand around the clock.
+	PerMillionUSD *float64 `json:"usd_per_million_output_tokens"`
+	AsOf          string   `json:"as_of"` // date of BuyUSD, or of HourUSD where that is null; "undated" where the source gives none
 }
 
 // HourPrice is the cloud offer behind a price per hour.
@@ -181,6 +248,7 @@ type PlanCandidate struct {
 	ExpectedLow  int     `json:"expected_low"`
 	ExpectedHigh int     `json:"expected_high,omitempty"` // 0: "or more"
 	PlanPriceUSD float64 `json:"plan_price_usd"`
+	Speed        *Speed  `json:"speed,omitempty"` // with 50 in flight, as far as they fit
 	Guaranteed   *int    `json:"guaranteed,omitempty"`
 	Steady       *int    `json:"steady,omitempty"`
 	Rank         int     `json:"rank,omitempty"` // of the same set-up above; absent where it was not asked for

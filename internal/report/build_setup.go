@@ -20,6 +20,9 @@ func (b builder) sizing(doc *record.Sizing) section {
 	}
 	s.table(b.setupTable(caption, setups))
 	s.para(b.t(wMemoryOf))
+	s.table(b.speedTable(setups))
+	s.para(b.t(wSpeedOf))
+	b.savings(&s, doc.Setups)
 	var notes []string
 	for _, n := range doc.Notes {
 		notes = append(notes, b.t(n))
@@ -27,6 +30,7 @@ func (b builder) sizing(doc *record.Sizing) section {
 	s.list(notes)
 	s.table(b.reasonTable(setups))
 	b.calibration(&s, doc.Calibration)
+	b.explanation(&s, doc.Explain)
 	if doc.Plan != nil {
 		b.planReview(&s, doc.Plan)
 	}
@@ -113,13 +117,18 @@ func (b builder) planReview(s *section, p *record.PlanReview) {
 	}
 	s.table(t)
 	t = &table{caption: b.t(wPlanTable), columns: []column{{title: b.t(wSetup)}, {title: b.t(wPlanReq), right: true},
-		{title: b.t(wGuaranteed), right: true}, {title: b.t(wSteady), right: true}, {title: b.t(wVerdict)}, {title: b.t(wComment), wrap: true}}}
+		{title: b.t(wGuaranteed), right: true}, {title: b.t(wSteady), right: true}, {title: "TPOT ms", right: true}, {title: "tokens/s", right: true},
+		{title: b.t(wVerdict)}, {title: b.t(wComment), wrap: true}}}
 	for _, c := range p.Candidates {
 		expected := strconv.Itoa(c.ExpectedLow) + "+"
 		if c.ExpectedHigh != 0 {
 			expected = strconv.Itoa(c.ExpectedLow) + "–" + strconv.Itoa(c.ExpectedHigh)
 		}
-		cells := row(c.Name, expected, whole(c.Guaranteed), whole(c.Steady))
+		tpot, rate := unknown, unknown
+		if c.Speed != nil {
+			tpot, rate = figureOf(&c.Speed.TPOTMS), figureOf(&c.Speed.OutputTokensPerSec)
+		}
+		cells := row(c.Name, expected, whole(c.Guaranteed), whole(c.Steady), tpot, rate)
 		t.rows = append(t.rows, append(cells, b.sizeVerdict(c.Verdict), cell{text: b.t(c.Comment)}))
 	}
 	s.table(t)
@@ -147,6 +156,8 @@ func (b builder) sizeVerdict(v record.Verdict) cell {
 		return cell{b.t(wSizeGood), good}
 	case record.VerdictTight:
 		return cell{b.t(wSizeTight), warn}
+	case record.VerdictTooSlow:
+		return cell{b.t(wTooSlow), bad}
 	case record.VerdictDoesNotFit:
 		return cell{b.t(wSizeNoFit), bad}
 	case record.VerdictNotEligible:

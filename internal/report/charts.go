@@ -41,7 +41,8 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 			return nil, nil, err
 		}
 	}
-	return figures, missing, nil
+	sized, err := drawSizing(in.Sizing)
+	return append(figures, sized...), missing, err
 }
 
 // metric is one figure of the records that a chart shows over concurrency.

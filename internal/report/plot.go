@@ -94,6 +94,9 @@ const (
 	markLevel
 	markFailed
 	markSpan
+	markFill
+	markTick
+	markDot
 )
 
 // neutral is the style of what belongs to no series.
@@ -133,9 +136,14 @@ func (c *chart) render() (figure, error) {
 	if len(c.panels) > 1 {
 		height = vg.Points(stackHeight)
 	}
-	f := figure{name: c.name, alt: c.title}
+	return paint(c.name, c.title, height, c.draw)
+}
+
+// paint runs a drawing in both formats.
+func paint(name, alt string, height vg.Length, drawing func(draw.Canvas)) (figure, error) {
+	f := figure{name: name, alt: alt}
 	svg := vgsvg.NewWith(vgsvg.UseWH(vg.Points(chartWidth), height))
-	c.draw(draw.New(svg))
+	drawing(draw.New(svg))
 	var err error
 	if f.svg, err = bytesOf(svg); err != nil {
 		return f, err
@@ -143,7 +151,7 @@ func (c *chart) render() (figure, error) {
 	// The face is not embedded; a reader without it gets one of the same widths.
 	f.svg = bytes.ReplaceAll(f.svg, []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
 	img := vgimg.NewWith(vgimg.UseWH(vg.Points(chartWidth), height), vgimg.UseDPI(pngDPI))
-	c.draw(draw.New(img))
+	drawing(draw.New(img))
 	f.png, err = bytesOf(vgimg.PngCanvas{Canvas: img})
 	return f, err
 }
@@ -157,14 +165,7 @@ func bytesOf(w io.WriterTo) ([]byte, error) {
 // draw lays title, legend and panels out from top to bottom on a white ground, which keeps the
 // chart readable on a dark page and on paper.
 func (c *chart) draw(dc draw.Canvas) {
-	dc.SetColor(color.White)
-	dc.Fill(dc.Rectangle.Path())
-	dc = draw.Crop(dc, margin, -margin, margin, -margin)
-
-	title := textStyle(13, xfont.WeightBold)
-	title.YAlign = draw.YTop
-	dc.FillText(title, vg.Point{X: dc.Min.X, Y: dc.Max.Y}, c.title)
-	dc.Max.Y -= title.Height(c.title) + vg.Points(8)
+	dc = ground(dc, c.title)
 	dc.Max.Y -= c.drawLegend(dc) + vg.Points(8)
 	if c.panels[0].nameSpans {
 		dc.Max.Y -= spanName
@@ -181,17 +182,31 @@ func (c *chart) draw(dc draw.Canvas) {
 	}
 }
 
+// ground paints the white ground and the title, and returns what is left below.
+func ground(dc draw.Canvas, title string) draw.Canvas {
+	dc.SetColor(color.White)
+	dc.Fill(dc.Rectangle.Path())
+	dc = draw.Crop(dc, margin, -margin, margin, -margin)
+	style := textStyle(13, xfont.WeightBold)
+	style.YAlign = draw.YTop
+	dc.FillText(style, vg.Point{X: dc.Min.X, Y: dc.Max.Y}, title)
+	dc.Max.Y -= style.Height(title) + vg.Points(8)
+	return dc
+}
+
 // drawLegend draws the entries side by side above the data, in as many rows as they need, and
 // returns their height.
-func (c *chart) drawLegend(dc draw.Canvas) vg.Length {
-	if len(c.legend) == 0 {
+func (c *chart) drawLegend(dc draw.Canvas) vg.Length { return drawLegend(dc, c.legend) }
+
+func drawLegend(dc draw.Canvas, legend []entry) vg.Length {
+	if len(legend) == 0 {
 		return 0
 	}
 	const rowHeight, markWidth, gap = vg.Length(14), vg.Length(20), vg.Length(16)
 	style := textStyle(9.5, xfont.WeightNormal)
 	style.YAlign = draw.YCenter
 	x, y := dc.Min.X, dc.Max.Y-rowHeight/2
-	for _, e := range c.legend {
+	for _, e := range legend {
 		width := markWidth + 4 + style.Width(e.label)
 		if x > dc.Min.X && x+width > dc.Max.X {
 			x, y = dc.Min.X, y-rowHeight
@@ -215,6 +230,12 @@ func (e entry) draw(dc draw.Canvas, x, y, width vg.Length) {
 		dc.StrokeLine2(levelStyle(neutral), x, y, x+width, y)
 	case markFailed:
 		dc.DrawGlyph(failedGlyph(), middle)
+	case markFill:
+		dc.FillPolygon(fillOf(e.style), []vg.Point{{X: x, Y: y - 4}, {X: x + width, Y: y - 4}, {X: x + width, Y: y + 4}, {X: x, Y: y + 4}})
+	case markTick:
+		dc.StrokeLine2(needStyle(), x+width/2, y-6, x+width/2, y+6)
+	case markDot:
+		dc.DrawGlyph(dotOf(e.style), middle)
 	case markSpan:
 		dc.FillPolygon(spanColour(), []vg.Point{{X: x, Y: y - 4}, {X: x + width, Y: y - 4}, {X: x + width, Y: y + 4}, {X: x, Y: y + 4}})
 	}

@@ -33,9 +33,9 @@ func TextVerify(w io.Writer, v *record.Verify, width int, colour bool) error {
 }
 
 // TextSizing writes which GPUs carry the demand, each with its reasons.
-func TextSizing(w io.Writer, s *record.Sizing, width int, colour bool) error {
-	b := builder{Input{Sizing: s}, English}
-	return writeText(w, document{sections: []section{b.sizing(s)}}, width, colour)
+func TextSizing(w io.Writer, s *record.Sizing, lang string, width int, colour bool) error {
+	b := builder{Input{Sizing: s}, lang}
+	return writeText(w, document{lang: lang, sections: []section{b.sizing(s)}}, width, colour)
 }
 
 // textWriter lays a document out in a fixed number of columns.

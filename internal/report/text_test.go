@@ -21,7 +21,9 @@ func views(in Input) map[string]func(io.Writer, int, bool) error {
 		out["verify"] = func(w io.Writer, width int, colour bool) error { return TextVerify(w, in.Verify, width, colour) }
 	}
 	if in.Sizing != nil {
-		out["sizing"] = func(w io.Writer, width int, colour bool) error { return TextSizing(w, in.Sizing, width, colour) }
+		out["sizing"] = func(w io.Writer, width int, colour bool) error {
+			return TextSizing(w, in.Sizing, English, width, colour)
+		}
 	}
 	return out
 }

@@ -25,7 +25,7 @@ type candidate struct {
 type layout struct{ tp, pp, replicas int }
 
 // choose is the best set-up of count cards: the smallest tensor parallel size, that is the most
-// replicas, that holds the demand with headroom; where none does, the one that holds most.
+// replicas, that holds the demand with headroom and meets its limits; where none does, see [better].
 // Replicas need no talk between GPUs, so they come before tensor parallel size once they suffice.
 func choose(req Request, gpu catalog.GPU, count int) candidate {
 	var best candidate
@@ -34,19 +34,11 @@ func choose(req Request, gpu catalog.GPU, count int) candidate {
 		if i == 0 || better(c, best) {
 			best = c
 		}
-		if best.roomy {
+		if best.score() == 3 {
 			break
 		}
 	}
 	return best
-}
-
-// better says whether c, the later and less replicated one, is worth more than b.
-func better(c, b candidate) bool {
-	if c.setup.Fits != b.setup.Fits {
-		return c.setup.Fits
-	}
-	return b.setup.Memory == nil && c.setup.Memory != nil || c.steady() > b.steady()
 }
 
 func (c candidate) steady() int {
@@ -132,7 +124,10 @@ func evaluate(req Request, gpu catalog.GPU, count int, l layout) candidate {
 	c.setup.Concurrency = &held
 	c.setup.Fits = held.Steady >= held.Demand && slots >= held.Demand
 	c.roomy = c.setup.Fits && held.Steady >= int(math.Ceil(float64(held.Demand)*(1+Headroom)))
+	c.predict(req, perReplica)
 	switch {
+	case c.setup.Fits && c.tooSlow(req.Demand):
+		c.setup.Verdict = record.VerdictTooSlow
 	case c.roomy:
 		c.setup.Verdict = record.VerdictGood
 	case c.setup.Fits:
@@ -140,7 +135,9 @@ func evaluate(req Request, gpu catalog.GPU, count int, l layout) candidate {
 	default:
 		c.setup.Verdict = record.VerdictDoesNotFit
 	}
-	c.setup.Reasons = reasons(req, c, mem)
+	term, bytes := mem.Dominant()
+	c.setup.Dominant = &record.Term{Name: term, Bytes: int64(bytes)}
+	c.setup.Reasons = append(reasons(req, c, mem), speedReasons(req.Demand, c.setup.Speed)...)
 	return c
 }
 

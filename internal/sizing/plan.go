@@ -72,7 +72,8 @@ func planReview(m catalog.Model, setups []record.Setup) *record.PlanReview {
 	req := Request{
 		Model:  m,
 		Engine: capacity.Engine{MaxModelLen: planContext},
-		Demand: record.Demand{Concurrent: planConcurrent, ContextTokens: planContext},
+		Demand: record.Demand{Concurrent: planConcurrent, ContextTokens: planContext, InputTokens: planContext - planContext/4, OutputTokens: planContext / 4,
+			Load: capacity.LoadClosed.String()},
 	}
 	out := &record.PlanReview{Errors: planErrors(m), Remarks: planRemarks(m)}
 	for _, row := range planRows() {
@@ -80,7 +81,7 @@ func planReview(m catalog.Model, setups []record.Setup) *record.PlanReview {
 		pc := record.PlanCandidate{
 			Name: row.name, GPU: c.setup.GPU, Count: row.count, TP: row.count,
 			ExpectedLow: row.low, ExpectedHigh: row.high, PlanPriceUSD: row.priceUSD,
-			Verdict: c.setup.Verdict, Comment: planComment(row, c),
+			Verdict: c.setup.Verdict, Comment: planComment(row, c), Speed: c.setup.Speed,
 		}
 		if held := c.setup.Concurrency; held != nil {
 			pc.Guaranteed, pc.Steady = &held.Guaranteed, &held.Steady

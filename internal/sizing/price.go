@@ -2,6 +2,7 @@ package sizing
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"bench/internal/catalog"
@@ -30,7 +31,7 @@ func priceOf(gpu catalog.GPU, count, perReplica int, offers []catalog.CloudOffer
 // planDate is when the plan that fixed some of the catalogue's prices was written.
 const planDate = "2025-11-26"
 
-var datePattern = regexp.MustCompile(`\b20\d\d(-\d\d|-Q\d| to 20\d\d)?\b`)
+var datePattern = regexp.MustCompile(`\b20\d\d(-\d\d-\d\d|-\d\d|-Q\d| to 20\d\d)?\b`)
 
 // priceDate is the date of a card's price: the first in its note, which opens with the price used.
 func priceDate(note string) string {
@@ -80,4 +81,55 @@ func hourPrice(gpu catalog.GPU, count, perReplica int, offers []catalog.CloudOff
 		best, offer = new(usd), &h
 	}
 	return best, offer
+}
+
+// ownPrices puts a user's buying prices on the cards.
+func ownPrices(gpus []catalog.GPU, own []catalog.OwnPrice) []catalog.GPU {
+	if len(own) == 0 {
+		return gpus
+	}
+	gpus = slices.Clone(gpus)
+	for _, p := range own {
+		for i := range gpus {
+			if gpus[i].Name == p.GPU && p.BuyUSD != nil {
+				gpus[i].PriceUSD, gpus[i].PriceNote = p.BuyUSD, ownNote(p)
+			}
+		}
+	}
+	return gpus
+}
+
+// ownOffers puts a user's hourly price in place of all offers of that card.
+func ownOffers(offers []catalog.CloudOffer, own []catalog.OwnPrice) []catalog.CloudOffer {
+	for _, p := range own {
+		if p.HourUSD == nil {
+			continue
+		}
+		offers = slices.DeleteFunc(slices.Clone(offers), func(o catalog.CloudOffer) bool { return o.GPU == p.GPU })
+		// A price for each card holds for any number of them in one machine.
+		for _, n := range []int{1, 2, 4, 8} {
+			offers = append(offers, catalog.CloudOffer{Provider: ownProvider, InstanceType: p.Note, GPU: p.GPU, GPUCount: n,
+				USDPerHour: new(float64(n) * *p.HourUSD), PriceDate: dated(p.AsOf), Confidence: "yours"})
+		}
+	}
+	return offers
+}
+
+// ownProvider names the source of a price from --prices.
+const ownProvider = "own price"
+
+// ownNote opens with the date, which [priceDate] reads.
+func ownNote(p catalog.OwnPrice) string {
+	note := ownProvider + " of " + dated(p.AsOf)
+	if p.Note != "" {
+		note += ": " + p.Note
+	}
+	return note
+}
+
+func dated(asOf string) string {
+	if asOf == "" {
+		return "undated"
+	}
+	return asOf
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // rank sorts candidates best first and numbers them: those that fit by price, an unknown price
-// last; then those that do not fit, the nearest miss first; then those vLLM refuses. The one to
-// recommend gets its verdict.
+// last; then those that are too slow; then those that do not fit, the nearest miss first; then those
+// vLLM refuses. The one to recommend gets its verdict.
 func rank(candidates []candidate) {
 	slices.SortStableFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(
@@ -33,12 +33,14 @@ func rank(candidates []candidate) {
 
 func group(c candidate) int {
 	switch {
-	case c.setup.Fits:
+	case c.qualifies():
 		return 0
-	case c.setup.Verdict == record.VerdictDoesNotFit:
+	case c.setup.Fits:
 		return 1
+	case c.setup.Verdict == record.VerdictDoesNotFit:
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // byMerit is price where both fit, and how much they hold where they do not.
@@ -66,7 +68,7 @@ func hourUSD(c candidate) float64 {
 }
 
 // recommendable says whether c has headroom and no trap that memory does not show.
-func recommendable(c candidate) bool { return c.roomy && !overPCIe(c) && !sharedMemory(c) }
+func recommendable(c candidate) bool { return c.score() == 3 && !overPCIe(c) && !sharedMemory(c) }
 
 // sharedMemory says whether c's memory is also the CPU's: how much of it vLLM gets is not known.
 func sharedMemory(c candidate) bool { return c.gpu.MemoryNVMLMiB == 0 }
@@ -81,8 +83,8 @@ func overPCIe(c candidate) bool {
 // options picks the three answers from ranked candidates.
 func options(candidates []candidate) record.Options {
 	var out record.Options
-	if i := slices.IndexFunc(candidates, func(c candidate) bool { return c.setup.Fits }); i >= 0 {
-		why := say("the cheapest that holds the demand by memory", "메모리 기준으로 요구를 수용하는 가장 저렴한 구성")
+	if i := slices.IndexFunc(candidates, candidate.qualifies); i >= 0 {
+		why := say("the cheapest that carries the demand", "요구를 수용하는 가장 저렴한 구성")
 		if trap := trapOf(candidates[i]); trap != nil {
 			why.En += "; " + trap.En
 			why.Ko += "; " + trap.Ko
@@ -92,7 +94,7 @@ func options(candidates []candidate) record.Options {
 	if i := slices.IndexFunc(candidates, recommendable); i >= 0 {
 		why := say("the cheapest with %[1]s headroom", "여유 %[1]s 이상을 갖춘 가장 저렴한 구성", percent(Headroom))
 		for _, c := range candidates[:i] {
-			if trap := trapOf(c); c.roomy && trap != nil {
+			if trap := trapOf(c); c.score() == 3 && trap != nil {
 				why.En += fmt.Sprintf("; passed over: %d× %s at %s (%s)", c.setup.Count, c.setup.GPU, unit.USD(buyUSD(c)), trap.En)
 				why.Ko += fmt.Sprintf("; 제외: %d× %s, %s (%s)", c.setup.Count, c.setup.GPU, unit.USD(buyUSD(c)), trap.Ko)
 				break // the cheapest of them explains the rule
@@ -102,13 +104,13 @@ func options(candidates []candidate) record.Options {
 	}
 	cheapest := -1
 	for i, c := range candidates {
-		if c.setup.Fits && !math.IsInf(hourUSD(c), 1) && (cheapest < 0 || byHour(c, candidates[cheapest]) < 0) {
+		if c.qualifies() && !math.IsInf(hourUSD(c), 1) && (cheapest < 0 || byHour(c, candidates[cheapest]) < 0) {
 			cheapest = i
 		}
 	}
 	if cheapest >= 0 {
 		out.CheapestCloud = option(candidates[cheapest], say(
-			"the lowest price per hour among offers that hold the demand", "요구를 수용하는 클라우드 상품 중 시간당 요금이 가장 낮음"))
+			"the lowest price per hour among offers that carry the demand", "요구를 수용하는 클라우드 상품 중 시간당 요금이 가장 낮음"))
 	}
 	return out
 }

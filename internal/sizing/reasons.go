@@ -126,7 +126,9 @@ func notes() []record.Text {
 			"안정 상태 동시 처리 수는 모든 요청이 동시에 전체 컨텍스트를 차지하는 경우이며, 더 짧은 요청은 더 많이 수용됨."),
 		say("Buying prices are for the cards alone, without the machine around them; every price moves, so its date stands beside it.",
 			"구매 가격은 서버를 제외한 카드만의 가격이며, 가격은 변하므로 기준 날짜를 함께 표시함."),
-		say("Fitting is judged by memory; how fast a set-up answers is not part of this table.",
-			"수용 여부는 메모리만으로 판정하며, 응답 속도는 이 표에 포함되지 않음."),
+		say("Times and rates are computed, not measured on these set-ups; four of five published measurements lie between low and high.",
+			"시간과 처리량은 해당 구성에서 측정한 값이 아니라 계산값이며, 공개 측정값의 5분의 4가 표시된 범위 안에 있음."),
+		say("The price of a million output tokens assumes the demand around the clock.",
+			"출력 토큰 100만 개당 비용은 요구 부하가 24시간 계속된다고 가정한 값임."),
 	}
 }

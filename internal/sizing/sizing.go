@@ -38,6 +38,10 @@ type Request struct {
 	LogGPU   *catalog.GPU
 	// Measured scales computed times within one class of kernels; nil = nothing measured.
 	Measured *Measured
+	// Prices take the place of the catalogue's for their cards.
+	Prices []catalog.OwnPrice
+	// Explain asks for every term of one set-up: the recommended one, else the best ranked.
+	Explain bool
 }
 
 // RequestError says in one line what is wrong with a request and what to do.
@@ -66,10 +70,16 @@ func Size(req Request) (record.Sizing, error) {
 	if everyGPU {
 		candidates = append(candidates, planLayouts(req, candidates)...)
 	}
-	offers := catalog.CloudOffers()
+	offers := ownOffers(catalog.CloudOffers(), req.Prices)
 	for i := range candidates {
 		c := &candidates[i]
 		c.setup.Price = priceOf(c.gpu, c.setup.Count, c.setup.TensorParallel*c.setup.PipelineParallel, offers)
+		if p := c.setup.Price; p != nil {
+			p.PerMillionUSD = perMillion(p, c.setup.Speed)
+		}
+		if c.setup.Memory != nil {
+			c.setup.Savings = c.savings(req, (req.Demand.Concurrent+c.setup.Replicas-1)/c.setup.Replicas)
+		}
 	}
 	rank(candidates)
 
@@ -102,6 +112,10 @@ func Size(req Request) (record.Sizing, error) {
 	if calibration != (record.Calibration{}) {
 		out.Calibration = &calibration
 	}
+	if req.Explain && len(candidates) > 0 {
+		i := max(0, slices.IndexFunc(candidates, func(c candidate) bool { return c.setup.Verdict == record.VerdictRecommended }))
+		out.Explain = explain(req, candidates[i])
+	}
 	if req.Model.ID == planModel {
 		out.Plan = planReview(req.Model, out.Setups)
 	}
@@ -128,10 +142,18 @@ func complete(req Request) (Request, error) {
 	case d.InputTokens > d.ContextTokens || d.OutputTokens > d.ContextTokens-d.InputTokens:
 		return refuse("%s input and %s output tokens do not fit a context of %s; raise the context",
 			unit.Count(d.InputTokens), unit.Count(d.OutputTokens), unit.Count(d.ContextTokens))
+	case d.MaxTTFTMS < 0 || d.MaxTPOTMS < 0 || d.MaxLatencyMS < 0:
+		return refuse("a limit on TTFT, TPOT or latency cannot be negative")
 	case e.MaxModelLen != 0 && e.MaxModelLen < d.ContextTokens:
 		return refuse("max_model_len %s is below the %s a request may hold; raise it or lower the context", unit.Count(e.MaxModelLen), unit.Tokens(d.ContextTokens))
 	case e.TensorParallel < 0 || e.PipelineParallel < 0:
 		return refuse("tensor parallel size %d, pipeline parallel size %d: neither can be negative", e.TensorParallel, e.PipelineParallel)
+	}
+	if d.Load == "" {
+		d.Load = capacity.LoadClosed.String()
+	}
+	if _, ok := loads[d.Load]; !ok {
+		return refuse("load %q is not known: use closed (so many in flight all the time) or burst (so many at once)", d.Load)
 	}
 	if d.InputTokens == 0 && d.OutputTokens == 0 {
 		d.OutputTokens = d.ContextTokens / 4
@@ -143,6 +165,7 @@ func complete(req Request) (Request, error) {
 	if len(req.GPUs) == 0 {
 		req.GPUs = catalog.GPUs()
 	}
+	req.GPUs = ownPrices(req.GPUs, req.Prices)
 	if len(req.Counts) == 0 {
 		req.Counts = []int{1, 2, 4, 8}
 	}

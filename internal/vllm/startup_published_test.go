@@ -62,7 +62,7 @@ func logLines(r map[string]string) string {
 
 // TestPublishedStartups: what is printed of published start-ups is read back to the last digit.
 func TestPublishedStartups(t *testing.T) {
-	file, err := os.Open("../capacity/testdata/vllm_startups.csv")
+	file, err := os.Open("../accuracy/data/vllm_startups.csv")
 	if err != nil {
 		t.Fatal(err)
 	}
