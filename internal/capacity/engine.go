@@ -56,8 +56,11 @@ func (e Engine) WithDefaults(m catalog.Model, g catalog.GPU) Engine {
 	}
 	e.DType = resolveDType(e.DType, m, g, v)
 	e.Quantization = resolveQuantization(e.Quantization, m)
-	if e.KVCacheDType == "" {
+	if e.KVCacheDType = strings.TrimPrefix(strings.ToLower(e.KVCacheDType), "torch."); e.KVCacheDType == "" {
 		e.KVCacheDType = "auto"
+	}
+	if e.KVCacheDType == "auto" && m.KVCacheDType != "" {
+		e.KVCacheDType = m.KVCacheDType
 	}
 
 	batched, seqs := defaultBatch(e, g, v)
@@ -129,9 +132,15 @@ func dtypeBytes(dtype string) int64 {
 	return 2
 }
 
+// eightBitKV says whether a kv_cache_dtype keeps one byte an element: fp8, fp8_e5m2,
+// int8_per_token_head, …
+func eightBitKV(dtype string) bool {
+	return strings.HasPrefix(dtype, "fp8") || strings.HasPrefix(dtype, "int8")
+}
+
 // kvBytes is the size of one element in the KV cache.
 func (e Engine) kvBytes() int64 {
-	if strings.HasPrefix(e.KVCacheDType, "fp8") || e.KVCacheDType == "int8" {
+	if eightBitKV(e.KVCacheDType) {
 		return 1
 	}
 	return dtypeBytes(e.DType)

@@ -3,6 +3,7 @@ package capacity
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"bench/internal/catalog"
 	"bench/internal/unit"
@@ -155,7 +156,26 @@ func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
 	if e.TensorParallel > 1 {
 		bytes *= 1.004
 	}
-	return unit.Bytes(math.Round(bytes / float64(e.TensorParallel)))
+	return unit.Bytes(math.Round(bytes/float64(e.TensorParallel))) + ropeBytes(m, e)
+}
+
+// ropeBytes is the table of rotary positions that every GPU loads beside the weights: one row of the
+// rotated width for each position of the model's own context, whatever max_model_len is. It is what
+// start-ups of Llama 3.1 8B (0.03 GiB), Qwen3 0.6B (0.01) and Mistral Nemo (0.24, of its million
+// positions) print beyond their parameters. Gemma 3 and 4 rotate local and global layers by two.
+func ropeBytes(m catalog.Model, e Engine) unit.Bytes {
+	width := 0
+	for _, l := range m.Layers {
+		width = max(width, l.HeadDim)
+	}
+	if m.MLA != nil {
+		width = m.MLA.RopeHeadDim
+	}
+	tables := int64(1)
+	if strings.HasPrefix(m.TextModelType, "gemma3") || strings.HasPrefix(m.TextModelType, "gemma4") {
+		tables = 2
+	}
+	return unit.Bytes(tables * int64(m.MaxPositionEmbeddings) * int64(width) * dtypeBytes(e.DType))
 }
 
 // weightParts is what vLLM loads of each part of a model, in bytes, on all GPUs together.

@@ -354,6 +354,8 @@ func TestRefusals(t *testing.T) {
 		{gemma, "h100", Engine{GPUMemoryUtilization: 1.2}, RefusedSettings},
 		{gemma, "h100", Engine{GPUMemoryUtilization: math.NaN()}, RefusedSettings},
 		{gemma, "h100", Engine{DType: "int7"}, RefusedSettings},
+		{gemma, "h100", Engine{KVCacheDType: "fp9"}, RefusedSettings},
+		{gemma, "h100", Engine{KVCacheDType: "fp8_e5m2"}, ""},
 		{gemma, "h100", Engine{MaxNumBatchedTokens: 512, MaxNumSeqs: 1024}, RefusedSettings},
 		{gemma, "h100", Engine{MaxNumBatchedTokens: 512}, ""}, // max_num_seqs follows
 		{gemma, "h100", Engine{MaxModelLen: -1}, RefusedSettings},

@@ -45,6 +45,9 @@ func Refusals(m catalog.Model, g catalog.GPU, e Engine) []Refusal {
 	if asked.MaxModelLen < 0 || asked.MaxNumSeqs < 0 || asked.MaxNumBatchedTokens < 0 {
 		refuse(RefusedSettings, "max_model_len, max_num_seqs and max_num_batched_tokens cannot be negative")
 	}
+	if d := e.KVCacheDType; !eightBitKV(d) && !slices.Contains([]string{"auto", "bfloat16", "float16", "half"}, d) {
+		refuse(RefusedSettings, "kv_cache_dtype %s is not known; use auto, bfloat16, float16, or a kind of fp8 or int8", d)
+	}
 	if !e.V0 && e.MaxNumBatchedTokens < e.MaxNumSeqs {
 		refuse(RefusedSettings, "max_num_batched_tokens %d is less than max_num_seqs %d: each running request takes one token of a step", e.MaxNumBatchedTokens, e.MaxNumSeqs)
 	}

@@ -220,12 +220,17 @@ func (c *config) context() int {
 }
 
 type quantizationConfig struct {
-	Method       string `json:"quant_method"`
-	QuantAlgo    string `json:"quant_algo"` // modelopt: FP8, NVFP4
-	Bits         int    `json:"bits"`
-	LoadIn4Bit   bool   `json:"load_in_4bit"`
-	LoadIn8Bit   bool   `json:"load_in_8bit"`
-	GroupSize    int    `json:"group_size"`
+	Method      string `json:"quant_method"`
+	QuantAlgo   string `json:"quant_algo"` // modelopt: FP8, NVFP4
+	Bits        int    `json:"bits"`
+	LoadIn4Bit  bool   `json:"load_in_4bit"`
+	LoadIn8Bit  bool   `json:"load_in_8bit"`
+	GroupSize   int    `json:"group_size"`
+	KVCacheAlgo string `json:"kv_cache_quant_algo"` // modelopt: FP8
+	KVCache     *struct {
+		NumBits int    `json:"num_bits"`
+		Type    string `json:"type"`
+	} `json:"kv_cache_scheme"`
 	ConfigGroups map[string]struct {
 		Weights struct {
 			NumBits   int    `json:"num_bits"`
@@ -233,6 +238,14 @@ type quantizationConfig struct {
 			GroupSize *int   `json:"group_size"`
 		} `json:"weights"`
 	} `json:"config_groups"` // compressed-tensors
+}
+
+// kvCacheDType is the cache's type where the checkpoint brings scales for it; "" = it brings none.
+func (q *quantizationConfig) kvCacheDType() string {
+	if q != nil && (strings.EqualFold(q.KVCacheAlgo, "fp8") || q.KVCache != nil && q.KVCache.NumBits == 8 && q.KVCache.Type == "float") {
+		return "fp8"
+	}
+	return ""
 }
 
 // quantization is the stored width of the weights; bits are 0 where the file does not say.
@@ -305,8 +318,9 @@ func (c *config) model() (Model, error) {
 		MTPParameterCount:     c.MTPParameterCount,
 		Note:                  c.Note,
 	}
+	m.KVCacheDType = c.Quantization.kvCacheDType()
 	if m.Quantization == nil {
-		m.Quantization = text.Quantization.quantization()
+		m.Quantization, m.KVCacheDType = text.Quantization.quantization(), text.Quantization.kvCacheDType()
 	}
 	m.Layers = text.layers(fam)
 	if !m.attends() {

@@ -46,7 +46,7 @@ func FindModel(id string) (Model, error) {
 		}
 		offers = nearest(id, names, 3)
 	}
-	return Model{}, fmt.Errorf("unknown model %q; did you mean %s? Any other model can be given by its config.json", id, strings.Join(offers, ", "))
+	return Model{}, fmt.Errorf("unknown model %q; did you mean %s? Any other model can be given by its config.json or its checkpoint's folder", id, strings.Join(offers, ", "))
 }
 
 func embeddedModel(id string) (Model, error) {

@@ -105,6 +105,7 @@ type Model struct {
 	Linear       *Linear
 	Vision       *Vision       // nil: no image encoder, or one whose largest image is not known
 	Quantization *Quantization // nil: not quantised
+	KVCacheDType string        // what "auto" means for the KV cache where the checkpoint has scales for it; "" = DType
 
 	// ParameterCount is that of the whole checkpoint: the published total where one is known, the
 	// computed one otherwise.

@@ -298,6 +298,22 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// TestKVCacheDType: some quantised checkpoints bring the scales of an FP8 cache, which vLLM then uses.
+func TestKVCacheDType(t *testing.T) {
+	for quant, want := range map[string]string{
+		`{"quant_method":"fp8"}`: "",
+		`{"quant_method":"modelopt","quant_algo":"NVFP4","kv_cache_quant_algo":"FP8"}`:          "fp8",
+		`{"quant_method":"compressed-tensors","kv_cache_scheme":{"num_bits":8,"type":"float"}}`: "fp8",
+		`{"quant_method":"compressed-tensors","kv_cache_scheme":null}`:                          "",
+		`{"quant_method":"compressed-tensors","kv_cache_scheme":{"num_bits":8,"type":"int"}}`:   "",
+	} {
+		m, err := ParseConfig("kv", strings.NewReader(`{`+llama+`"num_hidden_layers":1,"quantization_config":`+quant+`}`))
+		if err != nil || m.KVCacheDType != want {
+			t.Errorf("%s: %q, %v, want %q", quant, m.KVCacheDType, err, want)
+		}
+	}
+}
+
 // TestByteOrderMark: editors put one before the text.
 func TestByteOrderMark(t *testing.T) {
 	if _, err := ParseConfig("bom", strings.NewReader("\xef\xbb\xbf{"+llama+`"num_hidden_layers":1}`)); err != nil {

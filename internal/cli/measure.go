@@ -165,7 +165,7 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 		a.status("note: %s", s.gpuNote)
 	}
 	if !s.info.HasMetrics {
-		a.status("note: the server has no /metrics: its side of the story will be absent")
+		a.status("note: the server's /metrics cannot be read (%s): its side of the story will be absent", s.info.MetricsAbsent)
 	}
 	if !s.info.HasTokenize {
 		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")

@@ -38,50 +38,6 @@ var gpuColumns = []column[GPUSample]{
 	{"pcie_rx_kb_per_s", func(s *GPUSample) **float64 { return &s.PCIeRxKBps }},
 }
 
-// ServerRow is one line of server_metrics/*.csv: gauges as scraped, counters as their growth since
-// the scrape before (of the same session; absent on its first).
-type ServerRow struct {
-	AtNS                                                  int64
-	Running, Waiting, Swapped, KVUsage                    *float64
-	Preemptions, PromptTokens, GenerationTokens           *float64
-	FinishedRequests, PrefixCacheQueries, PrefixCacheHits *float64
-}
-
-var serverColumns = []column[ServerRow]{
-	{"running", func(s *ServerRow) **float64 { return &s.Running }},
-	{"waiting", func(s *ServerRow) **float64 { return &s.Waiting }},
-	{"swapped", func(s *ServerRow) **float64 { return &s.Swapped }},
-	{"kv_usage", func(s *ServerRow) **float64 { return &s.KVUsage }},
-	{"preemptions_delta", func(s *ServerRow) **float64 { return &s.Preemptions }},
-	{"prompt_tokens_delta", func(s *ServerRow) **float64 { return &s.PromptTokens }},
-	{"generation_tokens_delta", func(s *ServerRow) **float64 { return &s.GenerationTokens }},
-	{"finished_requests_delta", func(s *ServerRow) **float64 { return &s.FinishedRequests }},
-	{"prefix_cache_queries_delta", func(s *ServerRow) **float64 { return &s.PrefixCacheQueries }},
-	{"prefix_cache_hits_delta", func(s *ServerRow) **float64 { return &s.PrefixCacheHits }},
-}
-
-// Delta is the row that scrape s makes after prev; a counter that fell (a restarted server) or was
-// absent on either side is absent.
-func Delta(prev, s *ServerSample) ServerRow {
-	row := ServerRow{AtNS: s.AtNS, Running: s.Running, Waiting: s.Waiting, Swapped: s.Swapped, KVUsage: s.KVUsage}
-	if prev == nil {
-		return row
-	}
-	grow := func(a, b *float64) *float64 {
-		if a == nil || b == nil || *b < *a {
-			return nil
-		}
-		return new(*b - *a)
-	}
-	row.Preemptions = grow(prev.Preemptions, s.Preemptions)
-	row.PromptTokens = grow(prev.PromptTokens, s.PromptTokens)
-	row.GenerationTokens = grow(prev.GenerationTokens, s.GenerationTokens)
-	row.FinishedRequests = grow(prev.FinishedRequests, s.FinishedRequests)
-	row.PrefixCacheQueries = grow(prev.PrefixQueries, s.PrefixQueries)
-	row.PrefixCacheHits = grow(prev.PrefixHits, s.PrefixHits)
-	return row
-}
-
 // SampleLog appends samples to one CSV file. A column that the source does not have is left out of the
 // file: absent, not zero. It is used by one goroutine at a time.
 type SampleLog[S any] struct {

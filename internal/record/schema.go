@@ -200,6 +200,7 @@ type Detail struct {
 	LateSends   int           `json:"late_sends"`      // sent more than 1 ms after scheduled
 	IdleWaitMS  float64       `json:"idle_wait_ms"`    // time spent waiting for quiet before the test
 	ServerDelta *ServerDelta  `json:"server"`          // null where /metrics could not be read
+	Scrapes     *Scrapes      `json:"scrapes"`         // how the reading of /metrics went; null where it was not tried
 	GPU         []GPUPeak     `json:"gpus"`            // null where no GPU was readable
 	// GPUSampling says how the GPU samples were taken; null where no GPU was readable.
 	GPUSampling *GPUSampling `json:"gpu_sampling"`
@@ -249,20 +250,6 @@ type Baseline struct {
 	AvgTotalLatencyMS float64 `json:"avg_total_latency_ms"`
 }
 
-// ServerDelta is what the server's own counters say about a test. Absent is null, never 0.
-type ServerDelta struct {
-	Samples          int      `json:"samples"`
-	MaxRunning       *float64 `json:"max_running"`
-	MaxWaiting       *float64 `json:"max_waiting"`
-	MaxKVUsage       *float64 `json:"max_kv_usage"` // 0–1, fullest engine
-	Preemptions      *float64 `json:"preemptions"`
-	PromptTokens     *float64 `json:"prompt_tokens"`
-	GenerationTokens *float64 `json:"generation_tokens"`
-	FinishedRequests *float64 `json:"finished_requests"`
-	PrefixQueries    *float64 `json:"prefix_cache_queries"`
-	PrefixHits       *float64 `json:"prefix_cache_hits"`
-}
-
 // Files names a record's data files, relative to the folder.
 type Files struct {
 	Requests      string `json:"requests"`
@@ -270,37 +257,19 @@ type Files struct {
 	ServerMetrics string `json:"server_metrics,omitempty"`
 }
 
-// ServerSample is one scrape of /metrics, all engines of the server taken together: counters and
-// request gauges added, KV usage that of the fullest engine. Absent is nil, never 0.
-type ServerSample struct {
-	AtNS             int64
-	Running          *float64
-	Waiting          *float64
-	Swapped          *float64
-	KVUsage          *float64 // 0–1, fullest engine
-	KVUsageByEngine  map[string]float64
-	Engines          int
-	Preemptions      *float64
-	PromptTokens     *float64
-	GenerationTokens *float64
-	FinishedRequests *float64 // request_success, every reason
-	PrefixQueries    *float64
-	PrefixHits       *float64
-	// Fixed facts of cache_config_info; nil when not served.
-	CacheConfig map[string]string
-}
-
 // Server is what a server tells of itself over HTTP.
 type Server struct {
-	BaseURL       string            `json:"base_url"` // without user info
-	ServedModel   string            `json:"served_model"`
-	OtherModels   []string          `json:"other_models,omitempty"` // further base names
-	Adapters      []string          `json:"adapters,omitempty"`
-	ModelRoot     string            `json:"model_root"`
-	MaxModelLen   int               `json:"max_model_len"`  // 0 when not served
-	EngineVersion string            `json:"engine_version"` // "" when not served
-	Healthy       *bool             `json:"healthy"`
-	HasMetrics    bool              `json:"has_metrics"`
+	BaseURL       string   `json:"base_url"` // without user info
+	ServedModel   string   `json:"served_model"`
+	OtherModels   []string `json:"other_models,omitempty"` // further base names
+	Adapters      []string `json:"adapters,omitempty"`
+	ModelRoot     string   `json:"model_root"`
+	MaxModelLen   int      `json:"max_model_len"`  // 0 when not served
+	EngineVersion string   `json:"engine_version"` // "" when not served
+	Healthy       *bool    `json:"healthy"`
+	HasMetrics    bool     `json:"has_metrics"`
+	// MetricsAbsent is why /metrics could not be read at the start; "" where it could.
+	MetricsAbsent string            `json:"metrics_absent,omitempty"`
 	HasTokenize   bool              `json:"has_tokenize"`
 	CacheConfig   map[string]string `json:"cache_config,omitempty"`
 	Fingerprint   string            `json:"system_fingerprint,omitempty"`

@@ -135,7 +135,7 @@ type run struct {
 	Options
 	draining atomic.Bool
 	baseline map[Shape]record.Baseline
-	gpuSaid  bool // why GPU samples are missing
+	said     map[string]bool // what samples are missing, told once
 }
 
 // Run takes the tests in order and leaves a record of each in the folder. It returns [ErrInterrupted]
@@ -143,7 +143,7 @@ type run struct {
 // that fails is a record, not an error.
 func Run(ctx context.Context, o Options, tests []record.Test) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &run{Options: o, baseline: map[Shape]record.Baseline{}}
+	r := &run{Options: o, baseline: map[Shape]record.Baseline{}, said: map[string]bool{}}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

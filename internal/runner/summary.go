@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -46,6 +45,7 @@ type summary struct {
 	baseline  *record.Baseline
 	files     record.Files
 
+	scrapes      *record.Scrapes
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
 }
@@ -124,7 +124,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 		}
 	}
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
-	d.ServerDelta = s.serverDelta()
+	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
 }
 
 // repeatOf summarises one repeat. Throughput is completion tokens of successful requests over first
@@ -351,53 +351,6 @@ func fullest(gpus []record.GPUPeak) *float64 {
 		highest(&out, g.PeakMemoryMiB)
 	}
 	return out
-}
-
-// serverDelta adds the counters' growth and takes the gauges' extremes over the repeats. A repeat's rows
-// are those after its first send and before the next repeat's, since an engine may count a request
-// after its client has read the end of it. A row without growth begins another session's log.
-func (s *summary) serverDelta() *record.ServerDelta {
-	out := &record.ServerDelta{}
-	next := int64(math.MaxInt64)
-	for n := s.test.Runs - 1; n >= 0; n-- {
-		if len(s.repeats[n]) == 0 {
-			continue
-		}
-		start, end := window(s.repeats[n])
-		for _, row := range s.server {
-			if row.AtNS <= start || row.AtNS >= next {
-				continue
-			}
-			if row.AtNS > end && row.GenerationTokens == nil && row.FinishedRequests == nil {
-				break
-			}
-			out.Samples++
-			highest(&out.MaxRunning, row.Running)
-			highest(&out.MaxWaiting, row.Waiting)
-			highest(&out.MaxKVUsage, row.KVUsage)
-			add(&out.Preemptions, row.Preemptions)
-			add(&out.PromptTokens, row.PromptTokens)
-			add(&out.GenerationTokens, row.GenerationTokens)
-			add(&out.FinishedRequests, row.FinishedRequests)
-			add(&out.PrefixQueries, row.PrefixCacheQueries)
-			add(&out.PrefixHits, row.PrefixCacheHits)
-		}
-		next = start
-	}
-	if out.Samples == 0 {
-		return nil
-	}
-	return out
-}
-
-func add(to **float64, v *float64) {
-	if v == nil {
-		return
-	}
-	if *to == nil {
-		*to = new(0.0)
-	}
-	**to += *v
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -144,6 +144,37 @@ func TestServerDeltaIsOfTheRepeats(t *testing.T) {
 	}
 }
 
+// TestServerDeltaOfAnEngineThatCameBack: what was counted around the restart is not known, so the counters
+// are not whole, and nothing is negative.
+func TestServerDeltaOfAnEngineThatCameBack(t *testing.T) {
+	before := record.ServerSample{AtNS: 150 * msNS, GenerationTokens: new(500.0), FinishedRequests: new(5.0)}
+	after := record.ServerSample{AtNS: 220 * msNS, GenerationTokens: new(7.0), FinishedRequests: new(0.0)}
+	row := record.Delta(&before, &after)
+	if row.GenerationTokens != nil || row.FinishedRequests != nil {
+		t.Fatalf("growth over a restart: %+v", row)
+	}
+	s := summarise([]record.Request{answer(0, 100, 50, 10, 11), answer(1, 100, 50, 10, 11)})
+	s.server = []record.ServerRow{{AtNS: 50 * msNS, GenerationTokens: new(0.0)}, {AtNS: 120 * msNS, GenerationTokens: new(9.0)}, row, {AtNS: 240 * msNS, GenerationTokens: new(4.0)}}
+	d := s.record().Detail.ServerDelta
+	if d == nil || d.Complete || *d.GenerationTokens != 13 {
+		t.Errorf("delta is %+v", d)
+	}
+}
+
+// TestServerTimes are means over the repeats, null where nothing was counted.
+func TestServerTimes(t *testing.T) {
+	s := summarise([]record.Request{answer(0, 100, 50, 10, 11)})
+	row := record.ServerRow{AtNS: 150 * msNS, GenerationTokens: new(11.0)}
+	row.Times[record.TimeQueue] = record.Timing{Sum: new(0.3), Count: new(2.0)}
+	row.Times[record.TimeDecode] = record.Timing{Sum: new(0.0), Count: new(0.0)}
+	row.FinishedBy[1] = new(2.0)
+	s.server = []record.ServerRow{row, row}
+	d := s.record().Detail.ServerDelta
+	if d.QueueMS == nil || *d.QueueMS != 150 || d.DecodeMS != nil || d.TTFTMS != nil || d.FinishedBy["length"] != 4 || len(d.FinishedBy) != 1 || !d.Complete {
+		t.Errorf("delta is %+v", d)
+	}
+}
+
 func TestPeakIsThatOfTheFullestGPU(t *testing.T) {
 	s := summarise([]record.Request{answer(0, 0, 50, 10, 11)})
 	s.gpuInfo = []record.GPUInfo{{Index: 0, UUID: "a"}, {Index: 1, UUID: "b"}, {Index: 2, UUID: "silent"}}

@@ -35,12 +35,7 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 	}
 	rec, err := r.measure(ctx, t, log, content, s, event)
 	err = errors.Join(err, s.stop())
-	if s.gpus != nil && !r.gpuSaid {
-		if text := s.gpus.note(); text != "" {
-			event(Event{Kind: Note, Text: text})
-			r.gpuSaid = true
-		}
-	}
+	s.notes(r.said, func(text string) { event(Event{Kind: Note, Text: text}) })
 	if err != nil {
 		return record.Record{}, err
 	}
@@ -129,7 +124,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t)}
 	sum.files.Requests = log.Name()
-	if err := s.flush(ctx, &sum); err != nil {
+	if err := s.flush(ctx, &sum, r.Folder); err != nil {
 		return record.Record{}, err
 	}
 	return sum.record(), nil
@@ -234,8 +229,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if err := r.Target.Open(ctx, min(t.Concurrent, t.Requests)); err != nil {
 		return nil, r.openError(ctx, t, err)
 	}
-	s.scrape(ctx)
-	s.sampleGPUs(ctx)
+	s.sample(ctx)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -270,7 +264,6 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if writeErr != nil {
 		return nil, writeErr
 	}
-	s.sampleGPUs(ctx)
 	s.settle(context.WithoutCancel(ctx))
 	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
 	return out, nil

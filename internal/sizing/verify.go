@@ -124,7 +124,7 @@ func serverChecks(s record.Server, ev Evidence, add func(string, record.CheckSta
 	if s.HasMetrics {
 		add("metrics", record.CheckOK, say("/metrics is served", "/metrics 제공됨"))
 	} else {
-		add("metrics", record.CheckUnknown, say("/metrics is not served: what the server sees cannot be recorded", "/metrics가 제공되지 않아 서버 내부 지표를 기록할 수 없음"))
+		add("metrics", record.CheckUnknown, say("/metrics cannot be read: what the server sees cannot be recorded (%[1]s)", "/metrics를 읽을 수 없어 서버 내부 지표를 기록할 수 없음 (%[1]s)", s.MetricsAbsent))
 	}
 	dtypeCheck(s, ev, add)
 }

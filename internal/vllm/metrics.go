@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -13,7 +14,6 @@ import (
 	"bench/internal/record"
 )
 
-// Names of what is read, newest first; the first one served counts.
 const (
 	metricCacheConfig = "vllm:cache_config_info"
 	engineLabel       = "engine"
@@ -38,33 +38,119 @@ func (c *Client) Metrics(ctx context.Context) (record.ServerSample, error) {
 	return s, nil
 }
 
+// Names of what is read, newest first; the first one served counts. V0 wrote counters without an engine's
+// label and cache names with gpu_ in them; with the Prometheus client's newer format counters end in _total.
+var (
+	namesRunning       = []string{"vllm:num_requests_running"}
+	namesWaiting       = []string{"vllm:num_requests_waiting"}
+	namesWaitingFor    = []string{"vllm:num_requests_waiting_by_reason"}
+	namesSwapped       = []string{"vllm:num_requests_swapped"}
+	namesUsage         = []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"}
+	namesPreemptions   = []string{"vllm:num_preemptions_total", "vllm:num_preemptions"}
+	namesPrompt        = []string{"vllm:prompt_tokens_total", "vllm:prompt_tokens"}
+	namesGeneration    = []string{"vllm:generation_tokens_total", "vllm:generation_tokens"}
+	namesFinished      = []string{"vllm:request_success_total", "vllm:request_success"}
+	namesPrefixQueries = []string{"vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries"}
+	namesPrefixHits    = []string{"vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits", "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits"}
+	// namesTimes are histograms, in the order of record.ServerTimes.
+	namesTimes = [len(record.ServerTimes)][]string{
+		record.TimeQueue:   {"vllm:request_queue_time_seconds"},
+		record.TimePrefill: {"vllm:request_prefill_time_seconds"},
+		record.TimeDecode:  {"vllm:request_decode_time_seconds"},
+		record.TimeTTFT:    {"vllm:time_to_first_token_seconds"},
+		record.TimeITL:     {"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"},
+		record.TimeE2E:     {"vllm:e2e_request_latency_seconds"},
+	}
+)
+
+// Labels that tell series of one family apart.
+const (
+	reasonLabel   = "reason"
+	finishedLabel = "finished_reason"
+)
+
+// wanted are the names of the lines that are read: two dozen of a thousand.
+var wanted = func() map[string]bool {
+	out := map[string]bool{metricCacheConfig: true}
+	for _, names := range [][]string{namesRunning, namesWaiting, namesWaitingFor, namesSwapped, namesUsage, namesPreemptions, namesPrompt, namesGeneration,
+		namesFinished, namesPrefixQueries, namesPrefixHits} {
+		for _, name := range names {
+			out[name] = true
+		}
+	}
+	for _, names := range namesTimes {
+		for _, name := range names {
+			out[name+"_sum"], out[name+"_count"] = true, true
+		}
+	}
+	return out
+}()
+
+// pick keeps the lines of wanted names. Without their TYPE lines all of them are plain series to the
+// parser, also the sums and counts of histograms whose buckets are left out.
+func pick(text []byte) []byte {
+	out := make([]byte, 0, 8<<10)
+	for len(text) > 0 {
+		line := text
+		if i := bytes.IndexByte(text, '\n'); i >= 0 {
+			line = text[:i+1]
+		}
+		text = text[len(line):]
+		if line[0] != 'v' { // every name begins with "vllm:"
+			continue
+		}
+		if i := bytes.IndexAny(line, "{ \t\n"); i > 0 && wanted[string(line[:i])] {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
 // parseMetrics reads one exposition.
 func parseMetrics(text []byte) (record.ServerSample, error) {
+	var s record.ServerSample
+	switch start := bytes.TrimLeft(text, " \t\r\n"); {
+	case len(start) == 0:
+		return s, fmt.Errorf("the answer is empty")
+	case start[0] == '<':
+		return s, fmt.Errorf("a web page, not metrics: is this the vLLM server's own address?")
+	case text[len(text)-1] != '\n':
+		return s, fmt.Errorf("the answer is cut in the middle of a line")
+	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(pick(text)))
 	if err != nil {
-		return record.ServerSample{}, fmt.Errorf("not in the Prometheus text format, or cut: %w", err)
+		return s, fmt.Errorf("not in the Prometheus text format: %w", err)
 	}
 	f := exposition(families)
-	s := record.ServerSample{
-		Running:          f.sum("vllm:num_requests_running"),
-		Waiting:          f.sum("vllm:num_requests_waiting"),
-		Swapped:          f.sum("vllm:num_requests_swapped"),
-		Preemptions:      f.sum("vllm:num_preemptions_total", "vllm:num_preemptions"),
-		PromptTokens:     f.sum("vllm:prompt_tokens_total", "vllm:prompt_tokens"),
-		GenerationTokens: f.sum("vllm:generation_tokens_total", "vllm:generation_tokens"),
-		FinishedRequests: f.sum("vllm:request_success_total", "vllm:request_success"),
-		PrefixQueries:    f.sum("vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries"),
-		PrefixHits:       f.sum("vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits", "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits"),
+	s = record.ServerSample{
+		Running:          f.sum(namesRunning),
+		Waiting:          f.sum(namesWaiting),
+		Swapped:          f.sum(namesSwapped),
+		Preemptions:      f.sum(namesPreemptions),
+		PromptTokens:     f.sum(namesPrompt),
+		GenerationTokens: f.sum(namesGeneration),
+		FinishedRequests: f.sum(namesFinished),
+		PrefixQueries:    f.sum(namesPrefixQueries),
+		PrefixHits:       f.sum(namesPrefixHits),
 		CacheConfig:      f.labels(metricCacheConfig),
 	}
-	s.KVUsageByEngine = f.byEngine("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+	for i, reason := range record.WaitingReasons {
+		s.WaitingFor[i] = f.sumOf(namesWaitingFor, reasonLabel, reason)
+	}
+	for i, reason := range record.FinishReasons {
+		s.FinishedBy[i] = f.sumOf(namesFinished, finishedLabel, reason)
+	}
+	for i, names := range namesTimes {
+		s.Times[i] = f.timing(names)
+	}
+	s.KVUsageByEngine = f.byEngine(namesUsage)
 	for _, usage := range s.KVUsageByEngine {
 		if s.KVUsage == nil || usage > *s.KVUsage {
 			s.KVUsage = new(usage)
 		}
 	}
-	s.Engines = f.engines("vllm:num_requests_running", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+	s.Engines = f.engines(slices.Concat(namesRunning, namesUsage))
 	if s.Engines == 0 {
 		return record.ServerSample{}, fmt.Errorf("no metric of a vLLM engine is served (started with --disable-log-stats?)")
 	}
@@ -85,8 +171,31 @@ func (e exposition) first(names []string) []*dto.Metric {
 }
 
 // sum adds every series; nil where there is none or one of them is no number.
-func (e exposition) sum(names ...string) *float64 {
-	series := e.first(names)
+func (e exposition) sum(names []string) *float64 { return total(e.first(names)) }
+
+// sumOf adds the series that have a label of that value.
+func (e exposition) sumOf(names []string, label, value string) *float64 {
+	var series []*dto.Metric
+	for _, m := range e.first(names) {
+		if labelOf(m, label) == value {
+			series = append(series, m)
+		}
+	}
+	return total(series)
+}
+
+// timing is a histogram's sum and count, both of them or none.
+func (e exposition) timing(names []string) record.Timing {
+	for _, name := range names {
+		sum, count := total(e.first([]string{name + "_sum"})), total(e.first([]string{name + "_count"}))
+		if sum != nil && count != nil {
+			return record.Timing{Sum: sum, Count: count}
+		}
+	}
+	return record.Timing{}
+}
+
+func total(series []*dto.Metric) *float64 {
 	if len(series) == 0 {
 		return nil
 	}
@@ -102,7 +211,7 @@ func (e exposition) sum(names ...string) *float64 {
 }
 
 // byEngine is the greatest value of each engine's series; nil where none is a number.
-func (e exposition) byEngine(names ...string) map[string]float64 {
+func (e exposition) byEngine(names []string) map[string]float64 {
 	var out map[string]float64
 	for _, m := range e.first(names) {
 		v, ok := value(m)
@@ -121,7 +230,7 @@ func (e exposition) byEngine(names ...string) map[string]float64 {
 }
 
 // engines counts the engines that serve any of names.
-func (e exposition) engines(names ...string) int {
+func (e exposition) engines(names []string) int {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if f := e[name]; f != nil {
@@ -149,12 +258,19 @@ func (e exposition) labels(name string) map[string]string {
 }
 
 func engineOf(m *dto.Metric) string {
+	if engine := labelOf(m, engineLabel); engine != "" {
+		return engine
+	}
+	return onlyEngine
+}
+
+func labelOf(m *dto.Metric, name string) string {
 	for _, l := range m.GetLabel() {
-		if l.GetName() == engineLabel {
+		if l.GetName() == name {
 			return l.GetValue()
 		}
 	}
-	return onlyEngine
+	return ""
 }
 
 // value is a series' number; ok is false for NaN, the infinities, and what is no single number.

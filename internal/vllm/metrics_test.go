@@ -1,10 +1,14 @@
 package vllm
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
+
+	"bench/internal/record"
 )
 
 func TestParseMetricsOfVersions(t *testing.T) {
@@ -33,6 +37,89 @@ func TestParseMetricsOfVersions(t *testing.T) {
 		if _, ok := s.CacheConfig["engine"]; ok {
 			t.Errorf("%s: the engine's number is no fact of its cache", file)
 		}
+	}
+}
+
+// TestParseMetricsTimes: the server's own times, reasons and queues, under the names of both generations.
+func TestParseMetricsTimes(t *testing.T) {
+	type timing struct{ sum, count float64 }
+	for file, want := range map[string]struct {
+		times     map[int]timing
+		finished  map[int]float64
+		waitingAt *float64 // for capacity
+	}{
+		"testdata/metrics-v0.prom": {
+			times: map[int]timing{record.TimeQueue: {18.51708470760976, 98}, record.TimeTTFT: {30.805220469560933, 101}, record.TimeITL: {390.8126999999814, 21856}},
+			// V0 serves the reasons that have occurred.
+			finished: map[int]float64{0: 60, 1: 38},
+		},
+		"testdata/metrics-v1.prom": {
+			times:     map[int]timing{record.TimeQueue: {685.6795078541091, 109}, record.TimeTTFT: {791.7422209467862, 117}},
+			finished:  map[int]float64{0: 63, 1: 46, 2: 0, 3: 0, 4: 0},
+			waitingAt: new(21.0),
+		},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := parseMetrics(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want.times {
+			if got := s.Times[i]; got.Sum == nil || *got.Sum != w.sum || *got.Count != w.count {
+				t.Errorf("%s: %s is %v, want %v", file, record.ServerTimes[i], got, w)
+			}
+		}
+		for i, reason := range record.FinishReasons {
+			w, served := want.finished[i]
+			if got := s.FinishedBy[i]; (got != nil) != served || served && *got != w {
+				t.Errorf("%s: finished by %s is %v, want %v", file, reason, got, w)
+			}
+		}
+		if got := s.WaitingFor[0]; (got != nil) != (want.waitingAt != nil) || got != nil && *got != *want.waitingAt {
+			t.Errorf("%s: waiting for capacity is %v", file, got)
+		}
+	}
+}
+
+// TestParseMetricsEngines: a data-parallel server's counters add up, the fullest engine decides.
+func TestParseMetricsEngines(t *testing.T) {
+	var text strings.Builder
+	for engine, n := range []float64{3, 5} {
+		fmt.Fprintf(&text, "vllm:num_requests_running{engine=\"%d\"} %g\nvllm:request_success_total{engine=\"%d\",finished_reason=\"length\"} %g\n", engine, n, engine, 10*n)
+		fmt.Fprintf(&text, "vllm:kv_cache_usage_perc{engine=\"%d\"} %g\nvllm:e2e_request_latency_seconds_sum{engine=\"%d\"} %g\nvllm:e2e_request_latency_seconds_count{engine=\"%d\"} 1\n", engine, n/10, engine, n, engine)
+	}
+	s, err := parseMetrics([]byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *s.Running != 8 || *s.FinishedBy[1] != 80 || *s.KVUsage != 0.5 || s.Engines != 2 || *s.Times[record.TimeE2E].Sum != 8 || *s.Times[record.TimeE2E].Count != 2 {
+		t.Errorf("two engines are %+v", s)
+	}
+}
+
+// TestPickKeepsAll: leaving lines out changes nothing of what is read from the whole text.
+func TestPickKeepsAll(t *testing.T) {
+	text, err := os.ReadFile("testdata/metrics-v1.prom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := pick(text)
+	if len(kept) == 0 || len(kept) > len(text)/4 {
+		t.Errorf("%d of %d bytes are kept", len(kept), len(text))
+	}
+	whole, err := parseMetrics(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := parseMetrics(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(whole, part) {
+		t.Errorf("read %+v of the whole and %+v of what is kept", whole, part)
 	}
 }
 

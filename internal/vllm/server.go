@@ -118,6 +118,8 @@ func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	}
 	if m, err := c.Metrics(ctx); err == nil {
 		s.HasMetrics, s.CacheConfig = true, m.CacheConfig
+	} else {
+		s.MetricsAbsent = err.Error()
 	}
 	if _, err := c.CountTokens(ctx, Completions, "a"); err == nil {
 		s.HasTokenize = true
