@@ -47,6 +47,7 @@ var startupGuesses = map[string]string{
 	"c003": "an export with groups of 32 that keeps the head of its own; its folder's headers would say so",
 	"c010": "V0 profiles the image encoder at the 5 images a request may hold; only one is modelled",
 	"c063": "a KV connector holds buffers of its own",
+	"c071": "the log does not say which sampler runs; FlashInfer's would leave what it printed",
 	"c100": "a dynamic 4-bit export, which keeps some layers in 16 bits, and LoRA buffers",
 	"c141": "as c139 and c140, whose pool is larger: the step seems to hold 8192 tokens, not the default of 2048",
 	"c171": "this NVFP4 export keeps more layers in 16 bits; its folder's headers would say which",

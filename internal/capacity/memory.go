@@ -3,7 +3,6 @@ package capacity
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"bench/internal/catalog"
 	"bench/internal/unit"
@@ -141,10 +140,12 @@ func (mem *Memory) warn(m catalog.Model, g catalog.GPU, e Engine) {
 	}
 }
 
-// weightBytes is the weights of one GPU, of the fullest pipeline stage. Tensor parallel replicates
-// norms, routers and some projections: 0.4 % in start-up logs.
+// weightBytes is the weights of one GPU, of the fullest pipeline stage, with the rotary tables, which
+// vLLM loads for the model's whole context whatever max_model_len is: they are what start-ups of
+// Llama 3.1 8B (0.03 GiB), Qwen3 0.6B (0.01) and Qwen2.5-VL 72B (0.12) print beyond their parameters.
 func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
 	p := partBytes(m, e, s)
+	replicated := replicatedBytes(m, e, s)
 	bytes := p.embedding + p.vision + p.layers + p.experts + p.head
 	if e.PipelineParallel > 1 {
 		if m.TiedEmbeddings { // the last stage holds its own copy
@@ -152,30 +153,34 @@ func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
 		}
 		stage := float64(ceilDiv(m.NumLayers(), e.PipelineParallel)) / float64(m.NumLayers())
 		bytes = (p.layers+p.experts)*stage + max(p.embedding+p.vision, p.head)
+		replicated *= stage
 	}
-	if e.TensorParallel > 1 {
-		bytes *= 1.004
-	}
-	return unit.Bytes(math.Round(bytes/float64(e.TensorParallel))) + ropeBytes(m, e)
+	return unit.Bytes(math.Round(bytes/float64(e.TensorParallel)+replicated)) + unit.Bytes(int64(m.RopeElements)*dtypeBytes(e.DType))
 }
 
-// ropeBytes is the table of rotary positions that every GPU loads beside the weights: one row of the
-// rotated width for each position of the model's own context, whatever max_model_len is. It is what
-// start-ups of Llama 3.1 8B (0.03 GiB), Qwen3 0.6B (0.01) and Mistral Nemo (0.24, of its million
-// positions) print beyond their parameters. Gemma 3 and 4 rotate local and global layers by two.
-func ropeBytes(m catalog.Model, e Engine) unit.Bytes {
-	width := 0
+// replicatedBytes is what each tensor parallel GPU holds of the layers beyond its share: key and
+// value projections do not divide below one head, and routers and the projections down to a latent
+// (MLA) do not divide at all. Norms, which do not either, are too small to count.
+func replicatedBytes(m catalog.Model, e Engine, s scheme) float64 {
+	tp, hidden := float64(e.TensorParallel), float64(m.HiddenSize)
+	plain := float64(dtypeBytes(e.DType))
+	width := s.bits / 8
+	if s.method == "" || s.method == "mxfp4" { // MXFP4 is of the experts alone
+		width = plain
+	}
+	var bytes float64
 	for _, l := range m.Layers {
-		width = max(width, l.HeadDim)
+		if l.KVHeads > 0 && l.KVHeads < e.TensorParallel {
+			bytes += float64(l.Count) * 2 * hidden * float64(l.HeadDim) * (1 - float64(l.KVHeads)/tp) * width
+		}
 	}
-	if m.MLA != nil {
-		width = m.MLA.RopeHeadDim
+	if x := m.MLA; x != nil {
+		bytes += float64(m.NumLayers()) * hidden * float64(x.KVLoRARank+x.RopeHeadDim+x.QLoRARank) * (1 - 1/tp) * width
 	}
-	tables := int64(1)
-	if strings.HasPrefix(m.TextModelType, "gemma3") || strings.HasPrefix(m.TextModelType, "gemma4") {
-		tables = 2
+	if x := m.MoE; x != nil {
+		bytes += float64(x.Layers) * hidden * float64(x.Experts) * (1 - 1/tp) * plain
 	}
-	return unit.Bytes(tables * int64(m.MaxPositionEmbeddings) * int64(width) * dtypeBytes(e.DType))
+	return bytes
 }
 
 // weightParts is what vLLM loads of each part of a model, in bytes, on all GPUs together.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,6 +103,8 @@ type config struct {
 	RopeScaling    *ropeScaling `json:"rope_scaling"`
 	RopeParameters *ropeScaling `json:"rope_parameters"`
 
+	PartialRotaryFactor *float64 `json:"partial_rotary_factor"`
+
 	// OPT and ChatGLM name these their own way.
 	FFNDim           *int `json:"ffn_dim"`
 	WordEmbedProjDim *int `json:"word_embed_proj_dim"`
@@ -188,6 +191,7 @@ type ropeScaling struct {
 	OldType  string  `json:"type"`
 	Factor   float64 `json:"factor"`
 	Original *int    `json:"original_max_position_embeddings"`
+	Partial  float64 `json:"partial_rotary_factor"`
 }
 
 // rope is the scaling under either name; all zero where there is none.
@@ -217,6 +221,35 @@ func (c *config) context() int {
 		return stated
 	}
 	return int(min(float64(stated)*r.Factor, maxContext))
+}
+
+// ropeElements is the size of the rotary tables: a row as wide as the rotated part of a head for each
+// position of the context, four times as many where positions have parts for images (Qwen-VL).
+// Families with a base of their own for windowed layers have a table for each.
+func (c *config) ropeElements(fam *family, layers []Layers) int {
+	width := 0
+	for _, l := range layers {
+		if fam.ropeEach {
+			width += l.HeadDim
+		} else {
+			width = max(width, l.HeadDim)
+		}
+	}
+	if fam.mla {
+		width = *c.QKRopeHeadDim
+	}
+	share := cmp.Or(fam.rotary, 1)
+	if p := cmp.Or(c.rope().Partial, value(c.PartialRotaryFactor)); p > 0 && p <= 1 {
+		share = p
+	}
+	n := float64(c.context()) * float64(width) * share
+	switch {
+	case fam.noRope:
+		return 0
+	case strings.Contains(c.ModelType, "_vl") || strings.HasPrefix(c.ModelType, "qwen3_5"):
+		n *= 4
+	}
+	return int(n)
 }
 
 type quantizationConfig struct {
@@ -323,6 +356,7 @@ func (c *config) model() (Model, error) {
 		m.Quantization, m.KVCacheDType = text.Quantization.quantization(), text.Quantization.kvCacheDType()
 	}
 	m.Layers = text.layers(fam)
+	m.RopeElements = text.ropeElements(fam, m.Layers)
 	if !m.attends() {
 		return Model{}, errors.New("no layer has attention; only models with a KV cache are modelled")
 	}
@@ -374,7 +408,8 @@ func dtype(text, outer *config) string {
 	return "bfloat16"
 }
 
-func value(p *int) int {
+// value is what a field holds, 0 where the file leaves it out.
+func value[T int | float64](p *T) T {
 	if p == nil {
 		return 0
 	}

@@ -20,6 +20,10 @@ type family struct {
 	deltaNet     bool   // some layers are gated delta nets
 	mamba        bool   // some layers are Mamba-2 mixers, by hybrid_override_pattern
 
+	rotary   float64 // share of a head that is rotated; 0 = all of it
+	ropeEach bool    // windowed layers are rotated by a base of their own
+	noRope   bool    // positions are learned, or there are none
+
 	layerNorms   int    // norms of hidden_size in a layer
 	layerNormed  bool   // norms and the dense MLP have biases, as GPT-2's
 	headBias     bool   // so has the output head
@@ -51,11 +55,11 @@ func families(modelType string) *family {
 	case "llama", "internlm2", "granite":
 		return &family{needsMLP: true, layerNorms: 2, defaults: untied}
 	case "opt":
-		return &family{needsMLP: true, layerNorms: 2, plainMLP: true, layerNormed: true, positions: 2, qkvBias: true, outputBias: true, defaults: func(c *config) {
+		return &family{needsMLP: true, layerNorms: 2, plainMLP: true, layerNormed: true, positions: 2, noRope: true, qkvBias: true, outputBias: true, defaults: func(c *config) {
 			c.IntermediateSize = c.FFNDim
 		}}
 	case "phi":
-		return &family{needsMLP: true, layerNorms: 1, plainMLP: true, layerNormed: true, headBias: true, qkvBias: true, outputBias: true, defaults: untied}
+		return &family{needsMLP: true, layerNorms: 1, plainMLP: true, layerNormed: true, headBias: true, rotary: 0.5, qkvBias: true, outputBias: true, defaults: untied}
 	case "olmo2":
 		return &family{needsMLP: true, layerNorms: 2, qkNorm: fullQKNorm, defaults: untied}
 	case "cohere":
@@ -66,7 +70,7 @@ func families(modelType string) *family {
 			fill(&c.SlidingWindowPattern, 4)
 		}}
 	case "chatglm":
-		return &family{needsMLP: true, layerNorms: 2, qkvBias: true, defaults: func(c *config) {
+		return &family{needsMLP: true, layerNorms: 2, rotary: 0.5, qkvBias: true, defaults: func(c *config) {
 			untied(c)
 			c.NumHiddenLayers, c.IntermediateSize, c.HeadDim = c.NumLayers, c.FFNHiddenSize, c.KVChannels
 			c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings = c.MultiQueryGroups, c.PaddedVocabSize, c.SeqLength
@@ -99,12 +103,12 @@ func families(modelType string) *family {
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", defaults: untied}
 	case "qwen3_next":
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", sharedGate: true,
-			deltaNet: true, gatedQuery: true, defaults: qwenHybrid}
+			deltaNet: true, gatedQuery: true, rotary: 0.25, defaults: qwenHybrid}
 	case "qwen3_5_text", "qwen3_5":
-		return &family{needsMLP: true, layerNorms: 2, qkNorm: perHeadNorm, deltaNet: true, gatedQuery: true, defaults: qwenHybrid}
+		return &family{needsMLP: true, layerNorms: 2, qkNorm: perHeadNorm, deltaNet: true, gatedQuery: true, rotary: 0.25, defaults: qwenHybrid}
 	case "qwen3_5_moe_text", "qwen3_5_moe":
 		return &family{layerNorms: 2, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts", sharedGate: true,
-			deltaNet: true, gatedQuery: true, defaults: qwenHybrid}
+			deltaNet: true, gatedQuery: true, rotary: 0.25, defaults: qwenHybrid}
 	case "gemma":
 		return &family{needsMLP: true, layerNorms: 2, defaults: func(c *config) {
 			fill(&c.HeadDim, 256)
@@ -123,7 +127,7 @@ func families(modelType string) *family {
 			fill(&c.SlidingWindowPattern, 2)
 		}}
 	case "gemma3_text":
-		return &family{needsMLP: true, layerNorms: 4, qkNorm: perHeadNorm, defaults: func(c *config) {
+		return &family{ropeEach: true, needsMLP: true, layerNorms: 4, qkNorm: perHeadNorm, defaults: func(c *config) {
 			fill(&c.TieWordEmbeddings, true)
 			fill(&c.NumAttentionHeads, 8)
 			fill(&c.NumKeyValueHeads, 4)
@@ -134,7 +138,7 @@ func families(modelType string) *family {
 			fill(&c.SlidingWindowPattern, 6)
 		}}
 	case "gemma4_text":
-		return &family{needsMLP: true, layerNorms: 4, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts",
+		return &family{ropeEach: true, needsMLP: true, layerNorms: 4, qkNorm: perHeadNorm, moe: true, expertsField: "num_experts",
 			expertNorms: 3, routerScales: true, defaults: func(c *config) {
 				fill(&c.TieWordEmbeddings, true)
 				fill(&c.HeadDim, 256)
@@ -146,12 +150,12 @@ func families(modelType string) *family {
 				c.NumExpertsPerTok = c.TopKExperts
 			}}
 	case "glm4":
-		return &family{needsMLP: true, layerNorms: 4, qkvBias: true, defaults: func(c *config) {
+		return &family{rotary: 0.5, needsMLP: true, layerNorms: 4, qkvBias: true, defaults: func(c *config) {
 			untied(c)
 			fill(&c.HeadDim, 128)
 		}}
 	case "glm4_moe":
-		return &family{needsMLP: true, layerNorms: 2, qkvBias: true, moe: true, expertsField: "n_routed_experts", routerBias: true, defaults: untied}
+		return &family{rotary: 0.5, needsMLP: true, layerNorms: 2, qkvBias: true, moe: true, expertsField: "n_routed_experts", routerBias: true, defaults: untied}
 	case "deepseek_v2":
 		return &family{needsMLP: true, layerNorms: 2, mla: true, moe: true, expertsField: "n_routed_experts", defaults: untied}
 	case "deepseek_v3", "kimi_k2", "deepseek_v32", "glm_moe_dsa":
@@ -171,7 +175,7 @@ func families(modelType string) *family {
 				c.MoEIntermediateSize = c.IntermediateSize
 			}}
 	case "nemotron_h":
-		return &family{layerNorms: 1, plainMLP: true, moe: true, expertsField: "n_routed_experts", routerBias: true, mamba: true, defaults: untied}
+		return &family{noRope: true, layerNorms: 1, plainMLP: true, moe: true, expertsField: "n_routed_experts", routerBias: true, mamba: true, defaults: untied}
 	case "llama4_text":
 		return &family{layerNorms: 2, moe: true, expertsField: "num_local_experts", defaults: func(c *config) {
 			untied(c)

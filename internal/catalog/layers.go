@@ -140,6 +140,7 @@ func (c *config) mla(fam *family) *MLA {
 	}
 	m := &MLA{
 		KVLoRARank:   *c.KVLoRARank,
+		QLoRARank:    value(c.QLoRARank),
 		RopeHeadDim:  *c.QKRopeHeadDim,
 		NopeHeadDim:  *c.QKNopeHeadDim,
 		ValueHeadDim: *c.VHeadDim,

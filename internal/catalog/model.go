@@ -37,6 +37,7 @@ type MoE struct {
 // key and value heads.
 type MLA struct {
 	KVLoRARank    int // width of the latent
+	QLoRARank     int // width of the queries' latent; 0 = they have none
 	RopeHeadDim   int // rotary part stored beside it
 	NopeHeadDim   int // non-rotary part of a query head
 	ValueHeadDim  int
@@ -56,10 +57,11 @@ type Linear struct {
 
 // Vision describes the image encoder at the largest image it takes, which is what vLLM profiles.
 type Vision struct {
-	HiddenSize       int
-	IntermediateSize int
-	PatchesPerImage  int // positions of the encoder
-	TokensPerImage   int // of the language model
+	HiddenSize      int
+	MLPWidth        int // numbers a position's MLP holds at once: two, or gated three, times its width
+	PatchInputs     int // numbers of one patch of pixels
+	PatchesPerImage int // positions of the encoder
+	TokensPerImage  int // of the language model
 }
 
 // Quantization is what a checkpoint's quantization_config says.
@@ -99,6 +101,7 @@ type Model struct {
 	Vocab                 int
 	TiedEmbeddings        bool
 	MaxPositionEmbeddings int // longest context, tokens
+	RopeElements          int // numbers in the tables of rotary positions, which vLLM loads beside the weights
 
 	MoE          *MoE
 	MLA          *MLA

@@ -260,10 +260,10 @@ func TestFamiliesByTotal(t *testing.T) {
 // TestVision: the largest image of each kind of encoder, in its patches and in the model's tokens.
 func TestVision(t *testing.T) {
 	for id, want := range map[string]*Vision{
-		"google/gemma-3-27b-it":                         {1152, 4304, 4096, 256},
-		"Qwen/Qwen3.6-27B":                              {1152, 4304, 65536, 16384},
-		"mistralai/Mistral-Small-3.2-24B-Instruct-2506": {1024, 4096, 12100, 3080},
-		"meta-llama/Llama-4-Scout-17B-16E-Instruct":     {1408, 5632, 9809, 2448},
+		"google/gemma-3-27b-it":                         {1152, 8608, 588, 4096, 256},
+		"Qwen/Qwen3.6-27B":                              {1152, 8608, 1536, 65536, 16384},
+		"mistralai/Mistral-Small-3.2-24B-Instruct-2506": {1024, 12288, 588, 12100, 3080},
+		"meta-llama/Llama-4-Scout-17B-16E-Instruct":     {1408, 11264, 588, 9809, 2448},
 		"google/gemma-4-31B-it":                         nil,
 		"Qwen/Qwen3-8B":                                 nil,
 	} {

@@ -45,7 +45,10 @@ func (v *visionConfig) vision(modelType string) *Vision {
 	if v == nil {
 		return nil
 	}
-	out := &Vision{HiddenSize: v.HiddenSize, IntermediateSize: v.IntermediateSize}
+	out := &Vision{HiddenSize: v.HiddenSize, MLPWidth: 2 * v.IntermediateSize, PatchInputs: 3 * max(v.TemporalPatchSize, 1) * v.PatchSize * v.PatchSize}
+	if modelType == "qwen2_5_vl" || modelType == "mistral3" {
+		out.MLPWidth = 3 * v.IntermediateSize
+	}
 	side := v.ImageSize / v.PatchSize
 	switch modelType {
 	case "gemma3": // one size of image, pooled to 16 × 16 tokens

@@ -112,6 +112,11 @@ func readOne(t *testing.T, dir, file string) record.Record {
 	return recs[0]
 }
 
+// found says whether a record has a finding with that evidence.
+func found(rec record.Record, check, evidence string) bool {
+	return slices.ContainsFunc(rec.Trust.Findings, func(f record.Finding) bool { return f.Check == check && strings.Contains(f.Evidence, evidence) })
+}
+
 // stressed are the arguments of a short test against url.
 func stressed(url, dir string) []string {
 	return []string{"stress", "--base-url", url, "--concurrent", "2", "--runs", "2", "--warmup", "1", "--cooldown", "0s",
@@ -123,13 +128,17 @@ func TestGPUsOfTheServer(t *testing.T) {
 	t.Parallel()
 	_, url := simulator(t, "")
 	d := newDriver(t, "count 3\n"+card(0, "1:9000000000", "process.1 another program\n")+
-		card(1, fmt.Sprintf("%d:22000000000 1:1048576", os.Getpid()), "")+card(2, "", ""))
+		card(1, fmt.Sprintf("%d:15000000000 1:6442450944", os.Getpid()), "")+card(2, "", ""))
 	dir := filepath.Join(t.TempDir(), "r")
 	code, stderr := d.bench(stressed(url, dir)...)
 	if code != 0 || !strings.Contains(stderr, "of 3 GPUs those are read that the server's processes are on: 1;") {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	detail := readOne(t, dir, record.ConcurrentFile).Detail
+	rec := readOne(t, dir, record.ConcurrentFile)
+	detail := rec.Detail
+	if !found(rec, "foreign_process", "(pid 1) held 6144 MiB of GPU 1") {
+		t.Errorf("findings %+v", rec.Trust)
+	}
 	if len(detail.GPU) != 1 || detail.GPU[0].UUID != "GPU-1" || *detail.GPU[0].PeakMemoryMiB != 22528 || *detail.GPU[0].PowerLimitW != 350 ||
 		len(detail.GPU[0].ClockEvents) != 0 || detail.GPU[0].XIDs != nil {
 		t.Errorf("GPUs %+v", detail.GPU)
@@ -159,7 +168,11 @@ func TestThrottledGPU(t *testing.T) {
 	if code, stderr := d.bench(stressed(url, dir)...); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	detail := readOne(t, dir, record.ConcurrentFile).Detail
+	rec := readOne(t, dir, record.ConcurrentFile)
+	detail := rec.Detail
+	if !found(rec, "throttling", "hw_thermal_slowdown in 100 % of the samples") || rec.Trust.Verdict != record.TrustDoubtful {
+		t.Errorf("findings %+v", rec.Trust)
+	}
 	want := []record.ClockEventShare{{Reason: "hw_slowdown", Share: 1}, {Reason: "hw_thermal_slowdown", Share: 1}}
 	if !slices.Equal(detail.GPU[0].ClockEvents, want) {
 		t.Errorf("clock events %+v", detail.GPU[0].ClockEvents)

@@ -12,6 +12,7 @@ import (
 	"bench/internal/record"
 	"bench/internal/runner"
 	"bench/internal/term"
+	"bench/internal/vllm"
 )
 
 // measurement is a folder, open for writing, and what is measured into it.
@@ -121,15 +122,45 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if !enforced {
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
 	}
+	virtual := s.simulation != nil && s.simulation.VirtualTime
+	if !virtual {
+		progress.Status("measuring what this client adds by itself, on loopback")
+		line, err := a.calibrate(ctx, m, tests)
+		if err != nil {
+			return err
+		}
+		progress.Line("%s", line)
+	}
 	a.running.Store(true)
 	defer a.running.Store(false)
 	a.listenForEnter()
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
-		Settings: m.run.Settings, Simulated: m.run.Simulated, Resume: m.out.resume, LengthsEnforced: enforced,
+		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
+}
+
+// calibrate measures the client at the largest load of the plan, notes it in run.json and says what came out. A
+// machine on which that does not work is no reason not to measure.
+func (a *app) calibrate(ctx context.Context, m *measurement, tests []record.Test) (line string, err error) {
+	most := 1
+	for _, t := range tests {
+		most = max(most, t.Concurrent)
+	}
+	got, err := vllm.Calibrate(ctx, most)
+	if err != nil {
+		return "note: " + err.Error(), nil
+	}
+	m.run.Calibration = &got
+	return describeCalibration(got), m.folder.WriteJSON(record.RunFile, m.run)
+}
+
+// describeCalibration is one line about what the client adds.
+func describeCalibration(c record.ClientCalibration) string {
+	return fmt.Sprintf("this client adds at most %.2f ms to a token's time (99 of 100: %.2f ms), %.1f %% of tokens came coalesced; %s at once, on loopback",
+		c.AddedMaxMS, c.AddedP99MS, 100*c.CoalescedShare, plural(c.Streams, "stream"))
 }
 
 // listenForEnter lets a person at a terminal skip the cooldown. The goroutine waits for the terminal

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -264,4 +265,84 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// TestForeignTraffic: a second client that comes in the middle of a test shows in what the server's gauges and
+// counters have more than this client sent; without it nothing is found.
+func TestForeignTraffic(t *testing.T) {
+	t.Parallel()
+	for _, foreign := range []bool{false, true} {
+		t.Run(fmt.Sprint(foreign), func(t *testing.T) {
+			t.Parallel()
+			s, url := simulator(t, "")
+			dir := filepath.Join(t.TempDir(), "r")
+			cmd := exec.CommandContext(t.Context(), binary, append(stressed(url, dir), "--gpu-telemetry", "none", "--output-tokens", "80", "--runs", "3")...)
+			var said strings.Builder
+			cmd.Stderr = &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			var others sync.WaitGroup
+			if foreign {
+				waitForRequests(t, dir)
+				for range 3 {
+					others.Go(func() { ask(ctx, url, s.ServedModel(), 20) })
+				}
+			}
+			err := cmd.Wait()
+			stop()
+			others.Wait()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, said.String())
+			}
+			rec := readOne(t, dir, record.ConcurrentFile)
+			traffic, books := found(rec, "foreign_traffic", "not from here"), found(rec, "books", "somebody else used it")
+			if traffic != foreign || books != foreign {
+				t.Errorf("findings %+v", rec.Trust.Findings)
+			}
+			if want := map[bool]string{false: record.TrustSound, true: record.TrustDoubtful}[foreign]; rec.Trust.Verdict != want {
+				t.Errorf("%s, want %s: %+v", rec.Trust.Verdict, want, rec.Trust.Findings)
+			}
+			if c := rec.Detail.Client; c == nil || c.CPUShare == nil || c.LagMaxMS < c.LagMeanMS {
+				t.Errorf("client load %+v", c)
+			}
+		})
+	}
+}
+
+// waitForRequests waits until a request of the test of two at once has ended.
+func waitForRequests(t *testing.T, dir string) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
+		files, _ := filepath.Glob(filepath.Join(dir, "requests", "c2-*.jsonl"))
+		for _, file := range files {
+			if data, err := os.ReadFile(file); err == nil && bytes.Count(data, []byte("\n")) > 1 {
+				return
+			}
+		}
+	}
+	t.Fatal("no request ended in 30 s")
+}
+
+// ask is another client: it asks for answers one after another, at most so many, until ctx ends or one fails.
+func ask(ctx context.Context, url, model string, most int) {
+	for range most {
+		body := strings.NewReader(fmt.Sprintf(`{"model":%q,"prompt":"count to a hundred","max_tokens":60,"ignore_eos":true}`, model))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/completions", body)
+		if err != nil {
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			return
+		}
+	}
 }

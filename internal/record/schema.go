@@ -59,6 +59,8 @@ type Request struct {
 
 	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
 	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
+	DialNS       *int64 `json:"dial_ns,omitempty"`        // time to connect, where this request is the connection's first
+	TLSNS        *int64 `json:"tls_ns,omitempty"`         // time to shake hands, likewise
 	SentNS       int64  `json:"sent_ns"`                  // bytes handed to an open connection
 	HeadersNS    *int64 `json:"headers_ns,omitempty"`     // read that completed the response headers
 	FirstTokenNS *int64 `json:"first_token_ns,omitempty"` // read that brought the first token
@@ -199,6 +201,9 @@ type Detail struct {
 	SendSkewMS  *float64      `json:"send_skew_ms"`    // widest first→last send of a burst
 	LateSends   int           `json:"late_sends"`      // sent more than 1 ms after scheduled
 	IdleWaitMS  float64       `json:"idle_wait_ms"`    // time spent waiting for quiet before the test
+	Client      *ClientLoad   `json:"client"`          // what measuring cost this machine; null on simulated time
+	Phases      *Phases       `json:"phases"`          // where the time of a request went, over HTTP
+	Energy      *Energy       `json:"energy"`          // null where no GPU told its power
 	ServerDelta *ServerDelta  `json:"server"`          // null where /metrics could not be read
 	Scrapes     *Scrapes      `json:"scrapes"`         // how the reading of /metrics went; null where it was not tried
 	GPU         []GPUPeak     `json:"gpus"`            // null where no GPU was readable
@@ -207,6 +212,49 @@ type Detail struct {
 	// GPUProcesses are the compute processes seen on the GPUs; null where the driver does not tell.
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
 	Files        Files            `json:"files"`
+}
+
+// ClientLoad is how the measuring program itself fared during the repeats.
+type ClientLoad struct {
+	LagMeanMS    float64  `json:"lag_mean_ms"`     // of a goroutine that wants to wake up every 10 ms
+	LagMaxMS     float64  `json:"lag_max_ms"`      //
+	RunDelayMS   *float64 `json:"run_delay_ms"`    // its threads waited so long for a processor; null where the kernel does not tell
+	GCPauses     int      `json:"gc_pauses"`       // of the garbage collector
+	GCPauseMaxMS float64  `json:"gc_pause_max_ms"` // upper bound of the longest one's bucket
+	CPUShare     *float64 `json:"cpu_share"`       // of all processors the program may use, 0–1
+	Limited      bool     `json:"client_limited"`  // the client, not the server, may have set the figures
+	Why          string   `json:"why,omitempty"`
+}
+
+// ClientCalibration is what this machine's client adds by itself, measured against a server of known timing in the
+// same process before the first test. It is an upper bound: that server takes part of the same processors.
+type ClientCalibration struct {
+	Streams        int     `json:"streams"`         // at once
+	Events         int     `json:"events"`          // received in all
+	AddedP50MS     float64 `json:"added_p50_ms"`    // server's write → client's stamp
+	AddedP99MS     float64 `json:"added_p99_ms"`    //
+	AddedMaxMS     float64 `json:"added_max_ms"`    //
+	CoalescedShare float64 `json:"coalesced_share"` // events that came in one read with an earlier one
+}
+
+// Phases are the stretches of a request's time as HTTP has them, in milliseconds. Connections are opened before the
+// requests that use them are sent, so connecting is in no other figure.
+type Phases struct {
+	Reused int           `json:"reused"`    // requests that went out on a connection that had carried one before
+	Dial   *Distribution `json:"dial_ms"`   // of the connections that were opened
+	TLS    *Distribution `json:"tls_ms"`    // null for http
+	Wait   *Distribution `json:"wait_ms"`   // sent → response headers
+	First  *Distribution `json:"first_ms"`  // response headers → first token
+	Stream *Distribution `json:"stream_ms"` // first token → end of the stream
+}
+
+// Energy is what the GPUs took during the repeats, all of them together, idle power included.
+type Energy struct {
+	Joules      float64  `json:"joules"`
+	MeanPowerW  float64  `json:"mean_power_w"`
+	PerRequestJ *float64 `json:"per_request_j"` // of a successful request
+	PerTokenJ   *float64 `json:"per_output_token_j"`
+	Source      string   `json:"source"` // energy_counter, power_integral, or both where GPUs differ
 }
 
 // Lengths counts how many requests had exactly the length asked for, as proven by usage.
@@ -301,17 +349,18 @@ type Settings struct {
 
 // Run is run.json: enough to know whether two folders compare.
 type Run struct {
-	Schema      string      `json:"schema"`
-	CreatedAt   time.Time   `json:"created_at"` // wall time of this command's start; all stamps count from here
-	ToolVersion string      `json:"tool_version"`
-	Identity    Identity    `json:"identity"`
-	Server      Server      `json:"server"`
-	Settings    Settings    `json:"settings"`
-	GPUs        []GPUInfo   `json:"gpus"`
-	Host        Host        `json:"host"`
-	Simulated   bool        `json:"simulated"`
-	Sessions    []Session   `json:"sessions"` // every command that wrote here
-	Simulation  *Simulation `json:"simulation,omitempty"`
+	Schema      string             `json:"schema"`
+	CreatedAt   time.Time          `json:"created_at"` // wall time of this command's start; all stamps count from here
+	ToolVersion string             `json:"tool_version"`
+	Identity    Identity           `json:"identity"`
+	Server      Server             `json:"server"`
+	Settings    Settings           `json:"settings"`
+	GPUs        []GPUInfo          `json:"gpus"`
+	Host        Host               `json:"host"`
+	Calibration *ClientCalibration `json:"calibration,omitempty"` // of the client, before the first test of the latest session
+	Simulated   bool               `json:"simulated"`
+	Sessions    []Session          `json:"sessions"` // every command that wrote here
+	Simulation  *Simulation        `json:"simulation,omitempty"`
 }
 
 // Session is one command that wrote into the folder. Stamps of its tests count from StartedAt.

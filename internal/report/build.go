@@ -53,6 +53,7 @@ func build(in Input, lang string, figures []figure, missing []string) document {
 	if in.Verify != nil {
 		add(b.verify(in.Verify))
 	}
+	add(b.telemetry())
 	add(b.method())
 	add(b.environment())
 	add(b.findings())

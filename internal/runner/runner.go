@@ -64,7 +64,9 @@ type Options struct {
 	GPUInfo    []record.GPUInfo
 	Settings   record.Settings
 	Simulated  bool
-	Resume     bool
+	// VirtualTime says that the clock is not the machine's, so that nothing is to be learnt of the machine.
+	VirtualTime bool
+	Resume      bool
 	// LengthsEnforced says that the server honours ignore_eos, so that every answer has the asked length.
 	LengthsEnforced bool
 	Control         *Control

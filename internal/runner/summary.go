@@ -15,21 +15,6 @@ const (
 	warningFactor = 2
 )
 
-// lateSend is the lag of a send behind its schedule above which it is counted as late: ten times the
-// usual wake-up of a goroutine, a hundredth of the shortest TTFT that matters.
-const lateSend = time.Millisecond
-
-// coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
-const coalescedShare = 0.5
-
-// sendSkewShare is the share of the mean TTFT by which a burst's sends may lie apart: beyond it the burst
-// was none, and the client's own lag shows in what it measured.
-const sendSkewShare = 0.2
-
-// prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
-// what it claims. Prompts share the chat template's first tokens, less than one block of 16.
-const prefixHitShare = 0.01
-
 // summary turns what was recorded about a test into its record. It is pure.
 type summary struct {
 	test      record.Test
@@ -46,6 +31,7 @@ type summary struct {
 	files     record.Files
 
 	scrapes      *record.Scrapes
+	client       *watch // nil on simulated time
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
 }
@@ -62,7 +48,7 @@ func (s *summary) record() record.Record {
 	rec.Results.ThroughputTokensPerSec = meanOf(rec.Detail.Repeats, func(r record.Repeat) *float64 { return r.ThroughputTokensPerSec })
 	rec.Results.PeakMemoryMB = fullest(rec.Detail.GPU)
 	rec.Status, rec.Detail.Reason = s.judge(rec, all)
-	rec.Trust = s.trust(rec)
+	rec.Trust = s.trust(rec, all)
 	return rec
 }
 
@@ -125,6 +111,8 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	}
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
+	d.Phases, d.Energy = phases(all), s.energy(ok)
+	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 
 // repeatOf summarises one repeat. Throughput is completion tokens of successful requests over first
@@ -168,41 +156,6 @@ func (s *summary) judge(rec record.Record, all []record.Request) (record.Status,
 		return record.StatusWarning, fmt.Sprintf("latency %.0f ms is %.1f × that of %s (%.0f ms)", avg, avg/b.AvgTotalLatencyMS, b.TestID, b.AvgTotalLatencyMS)
 	}
 	return record.StatusSuccess, "all requests succeeded in time"
-}
-
-// trust says whether the record is to be believed.
-func (s *summary) trust(rec record.Record) record.Trust {
-	out := record.Trust{Verdict: record.TrustSound, Findings: []record.Finding{}}
-	doubt := func(check, format string, args ...any) {
-		out.Verdict = record.TrustDoubtful
-		out.Findings = append(out.Findings, record.Finding{Check: check, Evidence: fmt.Sprintf(format, args...)})
-	}
-	if s.simulated {
-		out.Findings = append(out.Findings, record.Finding{Check: "simulated", Evidence: "the server is the embedded simulator: nothing here was measured on a GPU"})
-	}
-	d := rec.Detail
-	if d.Prompt.Differed > 0 {
-		doubt("lengths", "%d of %d prompts were not the %d tokens asked for, by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
-	}
-	if n := d.Prompt.Unproven; n > 0 {
-		doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
-	}
-	if !s.enforced {
-		doubt("lengths", "the server does not honour ignore_eos: %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
-	}
-	if s.busy != "" {
-		doubt("idle", "%s after %.0f s of waiting before the test", s.busy, s.idleWait.Seconds())
-	}
-	if d.Coalesced != nil && *d.Coalesced > coalescedShare {
-		doubt("coalesced_reads", "%.0f %% of the tokens came in one read with an earlier one: inter-token times are void", 100**d.Coalesced)
-	}
-	if skew := d.SendSkewMS; skew != nil && rec.Results.AvgTTFTMS != nil && *skew > sendSkewShare**rec.Results.AvgTTFTMS {
-		doubt("client_lag", "the sends of one burst lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", *skew, *rec.Results.AvgTTFTMS)
-	}
-	if v := d.ServerDelta; v != nil && v.PrefixHits != nil && v.PrefixQueries != nil && *v.PrefixHits > prefixHitShare**v.PrefixQueries {
-		doubt("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
-	}
-	return out
 }
 
 func successes(rs []record.Request) []record.Request {
@@ -321,22 +274,27 @@ func window(rs []record.Request) (start, end int64) {
 
 // sendSkew is the widest first → last send of a repeat's opening burst, in milliseconds.
 func (s *summary) sendSkew() *float64 {
-	widest := int64(-1)
-	for _, rs := range s.repeats {
-		burst := rs[:min(len(rs), s.test.Concurrent)]
-		if len(burst) < 2 {
-			continue
+	var widest *float64
+	for n := range s.test.Runs {
+		if skew, ok := s.skewOf(n); ok {
+			highest(&widest, &skew)
 		}
-		first, last := burst[0].SentNS, burst[0].SentNS
-		for _, r := range burst {
-			first, last = min(first, r.SentNS), max(last, r.SentNS)
-		}
-		widest = max(widest, last-first)
 	}
-	if widest < 0 {
-		return nil
+	return widest
+}
+
+// skewOf is the first → last send of one repeat's opening burst, in milliseconds.
+func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
+	burst := s.repeats[n]
+	burst = burst[:min(len(burst), s.test.Concurrent)]
+	if len(burst) < 2 {
+		return 0, false
 	}
-	return new(ms(time.Duration(widest)))
+	first, last := burst[0].SentNS, burst[0].SentNS
+	for _, r := range burst {
+		first, last = min(first, r.SentNS), max(last, r.SentNS)
+	}
+	return ms(time.Duration(last - first)), true
 }
 
 func highest(to **float64, v *float64) {

@@ -91,6 +91,10 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	attempts := content.Attempts()
+	var client *watch
+	if !r.VirtualTime {
+		client = &watch{}
+	}
 	for n := range t.Runs {
 		attempt := 0
 		if begun := attempts[n]; len(begun) > 0 {
@@ -106,7 +110,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, ErrInterrupted
 		}
 		event(Event{Kind: RepeatStarted, Run: n})
-		requests, err := r.repeat(ctx, t, n, attempt, log, s, event)
+		requests, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
 		if err != nil {
 			return record.Record{}, err
 		}
@@ -122,7 +126,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
-		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t)}
+		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client}
 	sum.files.Requests = log.Name()
 	if err := s.flush(ctx, &sum, r.Folder); err != nil {
 		return record.Record{}, err
@@ -215,7 +219,7 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
-func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, event func(Event)) ([]record.Request, error) {
+func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, error) {
 	sends := make([]Send, t.Requests)
 	for i := range sends {
 		var err error
@@ -253,12 +257,18 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad})
 		}
 	}()
+	if client != nil {
+		client.start(ctx)
+	}
 	plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
 	load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
 		req := sends[i](ctx)
 		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
 		ended <- req
 	})
+	if client != nil {
+		client.end()
+	}
 	close(ended)
 	<-written
 	if writeErr != nil {

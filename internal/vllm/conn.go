@@ -59,6 +59,9 @@ type conn struct {
 	absolute bool          // a plain proxy wants absolute request targets
 	proxy    string        // Proxy-Authorization for such a proxy, or ""
 	readyNS  int64         // since when it was free for the request it now carries
+	// dialNS and tlsNS are how long connecting and shaking hands took; told by the first request.
+	dialNS, tlsNS int64
+	used          bool // it has carried a request before
 
 	idleSince time.Time
 	watch     chan error // outcome of the pool's read on the idle connection
@@ -88,12 +91,14 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 	if d.proxy != nil {
 		hop = d.proxy
 	}
+	beganNS := d.clock.Now()
 	raw, err := d.dial(ctx, "tcp", hostPort(hop))
 	if err != nil {
 		return nil, &connectError{err}
 	}
 	c := &conn{socket: &stampedConn{Conn: raw, clock: d.clock, budget: -1}, scratch: make([]byte, readBuffer)}
 	c.Conn = c.socket
+	c.dialNS = d.clock.Now() - beganNS
 	if err := d.secure(ctx, c); err != nil {
 		raw.Close()
 		return nil, &connectError{err}
@@ -117,10 +122,11 @@ func (d *dialer) secure(ctx context.Context, c *conn) error {
 		return nil
 	}
 	t := tls.Client(c.socket, d.tls)
+	beganNS := d.clock.Now()
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	c.Conn = t
+	c.Conn, c.tlsNS = t, d.clock.Now()-beganNS
 	return nil
 }
 

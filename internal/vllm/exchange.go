@@ -33,6 +33,9 @@ type exchange struct {
 	sent        bool  // the write of the request has begun
 	sentNS      int64 // just before it
 	connectedNS int64 // since when the connection was free for this request
+	dialNS      int64 // time to connect, where the connection is new
+	tlsNS       int64 // time to shake hands, likewise
+	reused      bool  // the connection had carried a request before
 	headersNS   int64 // read that completed the response head
 	status      int   // 0: no response head came
 }
@@ -86,6 +89,10 @@ func (ex *exchange) once(req *http.Request) (*http.Response, error) {
 		ex.deadline = time.Now().Add(ex.timeout)
 	}
 	ex.conn, ex.body, ex.connectedNS = c, nil, c.readyNS
+	ex.reused = ex.reused || c.used
+	if !c.used {
+		ex.dialNS, ex.tlsNS, c.used = c.dialNS, c.tlsNS, true
+	}
 	if err := c.SetDeadline(ex.deadline); err != nil {
 		c.Close()
 		return nil, err

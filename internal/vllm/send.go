@@ -50,6 +50,12 @@ func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
 	r.SentNS = r.EndNS // where nothing could be sent, the attempt ends where it would have begun
 	if ex.sent {
 		r.SentNS, r.ConnectedNS = ex.sentNS, new(ex.connectedNS)
+		if !ex.reused {
+			r.DialNS = new(ex.dialNS)
+			if ex.tlsNS > 0 {
+				r.TLSNS = new(ex.tlsNS)
+			}
+		}
 	}
 	if ex.status != 0 {
 		r.HeadersNS = new(ex.headersNS)

@@ -1,0 +1,304 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"bench/internal/record"
+)
+
+// Thresholds of the findings, each with its reason.
+const (
+	// lateSend is the lag of a send behind its schedule above which it is counted as late: ten times the
+	// usual wake-up of a goroutine, a hundredth of the shortest TTFT that matters.
+	lateSend = time.Millisecond
+	// lateShare is the share of late sends from which the client did not keep its schedule.
+	lateShare = 0.1
+	// coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
+	coalescedShare = 0.5
+	// sendSkewShare is the share of the mean TTFT by which a burst's sends may lie apart: beyond it the burst
+	// was none, and the client's own lag shows in what it measured.
+	sendSkewShare = 0.2
+	// prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
+	// what it claims: prompts share the chat template's first tokens, less than one block of 16.
+	prefixHitShare = 0.01
+	// prefixVoidShare is the share from which TTFT is not the time of computing a prompt any more.
+	prefixVoidShare = 0.1
+	// gaugeSlack is how old what a scrape shows may be: an engine updates its gauges once a step, and answers a
+	// scrape between steps.
+	gaugeSlack = 250 * time.Millisecond
+	// foreignSamples is the number of scrapes that must show more than this client sent: one may have caught a
+	// request that had just ended.
+	foreignSamples = 2
+	// foreignMiB is the memory from which another process on a GPU counts: a desktop or a monitor holds less
+	// than any model.
+	foreignMiB = 1024
+	// throttleShare is the share of samples with lowered clocks from which speed is not the card's. A single
+	// sample in a hundred is an edge of a power state.
+	throttleShare = 0.05
+)
+
+// throttled are the reasons for lowered clocks that say the card could not hold what it was built for. The
+// power limit is not among them: it is the usual state of a busy card, and a cause of its own.
+var throttled = []string{"hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown", "reliability"}
+
+// judgement collects findings. The verdict is doubtful where something may have changed the figures, invalid
+// where a figure cannot mean what it says: a burst that was none, prompts that were not computed, answers
+// from a server whose counters do not know them.
+type judgement struct{ record.Trust }
+
+func (j *judgement) doubt(check, format string, args ...any) {
+	if j.Verdict == record.TrustSound {
+		j.Verdict = record.TrustDoubtful
+	}
+	j.note(check, format, args...)
+}
+
+func (j *judgement) void(check, format string, args ...any) {
+	j.Verdict = record.TrustInvalid
+	j.note(check, format, args...)
+}
+
+func (j *judgement) note(check, format string, args ...any) {
+	j.Findings = append(j.Findings, record.Finding{Check: check, Evidence: fmt.Sprintf(format, args...)})
+}
+
+// trust says whether the record is to be believed.
+func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
+	j := &judgement{record.Trust{Verdict: record.TrustSound, Findings: []record.Finding{}}}
+	if s.simulated {
+		j.note("simulated", "the server is the embedded simulator: nothing here was measured on a GPU")
+	}
+	s.lengthsProven(j, rec.Detail)
+	if s.busy != "" {
+		j.doubt("idle", "%s after %.0f s of waiting before the test", s.busy, s.idleWait.Seconds())
+	}
+	s.clientKeptUp(j, rec, all)
+	s.prefixCache(j, rec.Detail.ServerDelta)
+	s.foreignTraffic(j, all)
+	s.books(j, rec.Detail.ServerDelta, all)
+	s.foreignProcesses(j)
+	s.throttling(j, rec.Detail.GPU)
+	return j.Trust
+}
+
+func (s *summary) lengthsProven(j *judgement, d record.Detail) {
+	if d.Prompt.Differed > 0 {
+		j.doubt("lengths", "%d of %d prompts were not the %d tokens asked for, by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
+	}
+	if n := d.Prompt.Unproven; n > 0 {
+		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
+	}
+	if !s.enforced {
+		j.doubt("lengths", "the server does not honour ignore_eos: %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+	}
+}
+
+// clientKeptUp: late sends, bursts that were none, tokens that came in one read, and a machine that had no time.
+func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Request) {
+	d := rec.Detail
+	if d.Coalesced != nil && *d.Coalesced > coalescedShare {
+		j.doubt("coalesced_reads", "%.0f %% of the tokens came in one read with an earlier one: inter-token times are void", 100**d.Coalesced)
+	}
+	if skew, ttft := d.SendSkewMS, rec.Results.AvgTTFTMS; skew != nil && ttft != nil && *skew > sendSkewShare**ttft {
+		say := j.doubt
+		if *skew > *ttft {
+			say = j.void
+		}
+		say("client_lag", "the sends of one burst (run %s) lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", s.starved(*ttft), *skew, *ttft)
+	}
+	if d.LateSends > 1 && float64(d.LateSends) > lateShare*float64(len(all)) {
+		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int((a.SentNS - a.ScheduledNS) - (b.SentNS - b.ScheduledNS)) })
+		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
+			ms(time.Duration(worst.SentNS-worst.ScheduledNS)), clockTime(worst.SentNS))
+	}
+	if c := d.Client; c != nil && c.Limited {
+		j.doubt("client_lag", "client-limited: %s", c.Why)
+	}
+}
+
+// starved names the repeats whose burst lay further apart than a share of the mean TTFT.
+func (s *summary) starved(ttftMS float64) string {
+	var runs []string
+	for n := range s.test.Runs {
+		if skew, ok := s.skewOf(n); ok && skew > sendSkewShare*ttftMS {
+			runs = append(runs, fmt.Sprint(n+1))
+		}
+	}
+	return strings.Join(runs, ", ")
+}
+
+func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
+	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil || *v.PrefixHits <= prefixHitShare**v.PrefixQueries {
+		return
+	}
+	say := j.doubt
+	if *v.PrefixHits > prefixVoidShare**v.PrefixQueries {
+		say = j.void
+	}
+	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
+}
+
+// foreignTraffic: the server had more requests than this client had in flight.
+func (s *summary) foreignTraffic(j *judgement, all []record.Request) {
+	ours := flightOf(all)
+	seen, worst := 0, record.ServerRow{}
+	excess := 0.0
+	for _, row := range s.server {
+		if row.Running == nil || !s.measuredAt(row.AtNS) {
+			continue
+		}
+		has := *row.Running + orZero(row.Waiting)
+		over := has - float64(ours.between(row.AtNS-int64(gaugeSlack), row.AtNS))
+		if over <= 0 {
+			continue
+		}
+		seen++
+		if over > excess {
+			excess, worst = over, row
+		}
+	}
+	if seen >= foreignSamples {
+		j.doubt("foreign_traffic", "in %d scrapes the server had more requests than this client had in flight; at %s %.0f running and %.0f waiting, of them %.0f not from here",
+			seen, clockTime(worst.AtNS), *worst.Running, orZero(worst.Waiting), excess)
+	}
+}
+
+// flight is when requests were sent and ended, each in ascending order.
+type flight struct{ sent, ended []int64 }
+
+func flightOf(all []record.Request) flight {
+	f := flight{make([]int64, len(all)), make([]int64, len(all))}
+	for i, r := range all {
+		f.sent[i], f.ended[i] = r.SentNS, r.EndNS
+	}
+	slices.Sort(f.sent)
+	slices.Sort(f.ended)
+	return f
+}
+
+// between is how many requests were in flight at any time between two instants.
+func (f flight) between(fromNS, toNS int64) int {
+	begun, _ := slices.BinarySearch(f.sent, toNS+1)
+	over, _ := slices.BinarySearch(f.ended, fromNS)
+	return begun - over
+}
+
+// books holds the client's totals against the server's counters. Requests that succeeded here must all have been
+// finished there; those that failed here may have been. Each total therefore lies between the successes' and
+// the successes' and failures' together, and outside of that one of the two is wrong, or somebody else asks
+// the same server.
+func (s *summary) books(j *judgement, v *record.ServerDelta, all []record.Request) {
+	if v == nil || !v.Complete {
+		return
+	}
+	var requests, prompt, output account
+	for _, r := range all {
+		requests.enter(r.Success, 1)
+		prompt.enter(r.Success, orElse(r.PromptTokens, r.AskedPromptTokens))
+		output.enter(r.Success, orElse(r.CompletionTokens, max(r.CountedTokens, r.AskedOutputTokens)))
+	}
+	unproven := slices.ContainsFunc(all, func(r record.Request) bool { return r.Success && (r.PromptTokens == nil || r.CompletionTokens == nil) })
+	requests.compare(j, "finished requests", v.FinishedRequests, s.finishedBy(v))
+	if !unproven {
+		prompt.compare(j, "prompt tokens", v.PromptTokens, "")
+		output.compare(j, "output tokens", v.GenerationTokens, "")
+	}
+}
+
+// account is one total of the client: of what succeeded, and of what failed and may have been done in part.
+type account struct{ sure, perhaps int }
+
+func (a *account) enter(success bool, n int) {
+	if success {
+		a.sure += n
+	} else {
+		a.perhaps += n
+	}
+}
+
+func (a *account) compare(j *judgement, what string, server *float64, beside string) {
+	if server == nil {
+		return
+	}
+	ours := fmt.Sprint(a.sure)
+	if a.perhaps > 0 {
+		ours = fmt.Sprintf("%d to %d, as far as failed requests got", a.sure, a.sure+a.perhaps)
+	}
+	switch {
+	case *server < float64(a.sure):
+		j.void("books", "%s: %s here, the server counted %.0f%s: its counters do not know all that was received", what, ours, *server, beside)
+	case *server > float64(a.sure+a.perhaps):
+		j.doubt("books", "%s: %s here, the server counted %.0f%s: somebody else used it", what, ours, *server, beside)
+	}
+}
+
+// finishedBy lists the server's own reasons, so that what was aborted there is named.
+func (s *summary) finishedBy(v *record.ServerDelta) string {
+	var parts []string
+	for _, reason := range record.FinishReasons {
+		if n := v.FinishedBy[reason]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%.0f %s", n, reason))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// foreignProcesses: somebody else's process held memory of the server's GPU during the repeats.
+func (s *summary) foreignProcesses(j *judgement) {
+	for _, p := range s.gpuProcesses {
+		if p.Server == nil || *p.Server || p.MemoryMiB != nil && *p.MemoryMiB < foreignMiB || !s.measuredBetween(p.FirstNS, p.LastNS) {
+			continue
+		}
+		held := "an unknown amount of memory"
+		if p.MemoryMiB != nil {
+			held = fmt.Sprintf("%.0f MiB", *p.MemoryMiB)
+		}
+		name := p.Name
+		if name == "" {
+			name = "a process"
+		}
+		j.doubt("foreign_process", "%s (pid %d) held %s of GPU %d from %s to %s", name, p.PID, held, p.GPUIndex, clockTime(p.FirstNS), clockTime(p.LastNS))
+	}
+}
+
+func (s *summary) throttling(j *judgement, gpus []record.GPUPeak) {
+	for _, g := range gpus {
+		for _, e := range g.ClockEvents {
+			if e.Share >= throttleShare && slices.Contains(throttled, e.Reason) {
+				clocks := ""
+				if g.MeanSMClockMHz != nil && g.MaxSMClockMHz != nil {
+					clocks = fmt.Sprintf(", clock %.0f MHz on average of at most %.0f", *g.MeanSMClockMHz, *g.MaxSMClockMHz)
+				}
+				j.doubt("throttling", "GPU %d: %s in %.0f %% of the samples%s", g.Index, e.Reason, 100*e.Share, clocks)
+			}
+		}
+	}
+}
+
+// measuredBetween says whether a stretch of time touches a repeat.
+func (s *summary) measuredBetween(fromNS, toNS int64) bool {
+	for n := range s.test.Runs {
+		if len(s.repeats[n]) > 0 {
+			if start, end := window(s.repeats[n]); fromNS <= end && toNS >= start {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func orElse(v *int, otherwise int) int {
+	if v != nil {
+		return *v
+	}
+	return otherwise
+}
+
+// clockTime is an instant on the run's clock, as the data files have it.
+func clockTime(ns int64) string { return fmt.Sprintf("%.1f s", time.Duration(ns).Seconds()) }
