@@ -17,9 +17,9 @@ func TestMemoryNoWorse(t *testing.T) {
 		median, within10 float64 // of all rows
 		medianA          float64 // of trust A
 	}{
-		figureWeights:    {48, 0.006, 0.90, 0.006},
-		figurePool:       {35, 0.023, 0.87, 0.019},
-		figureTokens:     {43, 0.027, 0.83, 0.018},
+		figureWeights:    {48, 0.004, 0.90, 0.003},
+		figurePool:       {35, 0.018, 0.85, 0.015},
+		figureTokens:     {43, 0.019, 0.80, 0.016},
 		figurePoolTokens: {29, 0.0005, 1, 0.0005},
 	} {
 		all := ofFigure(rs, figure)

@@ -28,8 +28,15 @@ func (l *ladder) causeOf(r rung) (record.Cause, []string) {
 	return record.CauseUnknown, nil
 }
 
-// killedBy reads out-of-memory or engine death from the classes of failure.
+// killedBy reads out-of-memory or engine death from what broke the test, else from the classes of failure.
 func killedBy(r rung) (record.Cause, []string) {
+	if in := r.rec.Detail.Incident; in != nil {
+		cause := record.CauseEngineDeath
+		if in.Kind == record.IncidentOutOfMemory {
+			cause = record.CauseOutOfMemory
+		}
+		return cause, []string{fmt.Sprintf("%s: %s", r.rec.TestID, in.Evidence)}
+	}
 	for _, kind := range []struct {
 		class record.ErrorClass
 		cause record.Cause

@@ -14,7 +14,8 @@ import (
 type Memory struct {
 	Total          unit.Bytes // as torch sees the card
 	Budget         unit.Bytes // gpu_memory_utilization × Total
-	Weights        unit.Bytes
+	Weights        unit.Bytes // as vLLM's log counts them, with the rotary tables
+	RopeTables     unit.Bytes // of which rotary tables; the rest is what the checkpoint holds
 	Activation     unit.Bytes // peak of the profiling step
 	ActivationLow  unit.Bytes // the peak is the largest unknown: it depends on the sampler and the build
 	ActivationHigh unit.Bytes
@@ -69,9 +70,9 @@ func PlanMemory(m catalog.Model, g catalog.GPU, e Engine) (Memory, error) {
 	}
 
 	mem := Memory{
-		Total:    unit.FromGiB(g.MemoryTorchGiB),
-		Budget:   unit.FromGiB(g.MemoryTorchGiB * e.GPUMemoryUtilization),
-		Weights:  weightBytes(m, e, s),
+		Total:   unit.FromGiB(g.MemoryTorchGiB),
+		Budget:  unit.FromGiB(g.MemoryTorchGiB * e.GPUMemoryUtilization),
+		Weights: weightBytes(m, e, s), RopeTables: ropeBytes(m, e),
 		NonTorch: nonTorch(g, e, v),
 		inFlight: e.batchedTokensInFlight(v), statePages: statePages(v),
 		v0: e.V0,
@@ -100,13 +101,14 @@ func graphsInBudget(e Engine, v version) bool {
 // judge fills Fits and Reason by vLLM's own two checks: something is left for the pool, and one
 // request of max_model_len fits into it.
 func (mem *Memory) judge(e Engine) {
-	rest := mem.Activation + mem.NonTorch + mem.CUDAGraph
+	weights := mem.Weights - mem.RopeTables
+	rest := mem.RopeTables + mem.Activation + mem.NonTorch + mem.CUDAGraph
 	need := mem.reservedBlocks(e.MaxModelLen)
 	switch {
-	case mem.Weights >= mem.Budget:
-		mem.Reason = fmt.Sprintf("weights leave nothing for KV: %v of weights, %v usable of %v", mem.Weights, mem.Budget, mem.Total)
+	case weights >= mem.Budget:
+		mem.Reason = fmt.Sprintf("weights leave nothing for KV: %v of weights, %v usable of %v", weights, mem.Budget, mem.Total)
 	case mem.Blocks < 1:
-		mem.Reason = fmt.Sprintf("weights leave nothing for KV: %v of weights and %v of activations and other needs, %v usable of %v", mem.Weights, rest, mem.Budget, mem.Total)
+		mem.Reason = fmt.Sprintf("weights leave nothing for KV: %v of weights and %v of activations and other needs, %v usable of %v", weights, rest, mem.Budget, mem.Total)
 	case mem.Blocks < need:
 		mem.Reason = fmt.Sprintf("one request of max_model_len %s does not fit: it needs %v of KV, %v are left; lower max_model_len",
 			unit.Count(e.MaxModelLen), unit.Bytes(need)*mem.BlockBytes, mem.KVCache)
@@ -140,9 +142,7 @@ func (mem *Memory) warn(m catalog.Model, g catalog.GPU, e Engine) {
 	}
 }
 
-// weightBytes is the weights of one GPU, of the fullest pipeline stage, with the rotary tables, which
-// vLLM loads for the model's whole context whatever max_model_len is: they are what start-ups of
-// Llama 3.1 8B (0.03 GiB), Qwen3 0.6B (0.01) and Qwen2.5-VL 72B (0.12) print beyond their parameters.
+// weightBytes is the weights of one GPU, of the fullest pipeline stage, with the rotary tables.
 func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
 	p := partBytes(m, e, s)
 	replicated := replicatedBytes(m, e, s)
@@ -155,7 +155,14 @@ func weightBytes(m catalog.Model, e Engine, s scheme) unit.Bytes {
 		bytes = (p.layers+p.experts)*stage + max(p.embedding+p.vision, p.head)
 		replicated *= stage
 	}
-	return unit.Bytes(math.Round(bytes/float64(e.TensorParallel)+replicated)) + unit.Bytes(int64(m.RopeElements)*dtypeBytes(e.DType))
+	return unit.Bytes(math.Round(bytes/float64(e.TensorParallel)+replicated)) + ropeBytes(m, e)
+}
+
+// ropeBytes is the rotary tables, which every GPU loads for the model's whole context whatever
+// max_model_len is: what start-ups of Llama 3.1 8B (0.03 GiB), Qwen3 0.6B (0.01) and Mistral Nemo
+// (0.03) print beyond their parameters, to the last digit.
+func ropeBytes(m catalog.Model, e Engine) unit.Bytes {
+	return unit.Bytes(int64(m.RopeElements) * dtypeBytes(e.DType))
 }
 
 // replicatedBytes is what each tensor parallel GPU holds of the layers beyond its share: key and

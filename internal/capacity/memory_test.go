@@ -169,11 +169,13 @@ func TestWeights(t *testing.T) {
 		engine   Engine
 		gib, tol float64 // printed by a start-up, or exact arithmetic
 	}{
-		{gemma, "h100", Engine{}, 22.70, 0.005},
-		{gemma, "h100", Engine{DType: "float32"}, 45.40, 0.01},
-		{"meta-llama/Llama-3.1-8B-Instruct", "h100", Engine{}, 14.99, 0.04},
+		{gemma, "h100", Engine{}, 22.70 + 0.125, 0.002}, // with two rotary tables of 131,072 × 256
+		{gemma, "h100", Engine{DType: "float32"}, 2 * 22.825, 0.004},
+		{"meta-llama/Llama-3.1-8B-Instruct", "h100", Engine{}, 14.9888, 0.001},
+		{"mistralai/Mistral-Nemo-Instruct-2407", "a100-40gb", Engine{}, 22.8447, 0.001},
 		{"openai/gpt-oss-20b", "h100", Engine{}, 13.72, 0.1},
-		{"Qwen/Qwen3-235B-A22B", "h100", Engine{TensorParallel: 8}, 54.92, 0.1},
+		// Four KV heads on eight GPUs: each holds one, and all routers.
+		{"Qwen/Qwen3-235B-A22B", "h100", Engine{TensorParallel: 8}, 54.9205, 0.005},
 	}
 	for _, tc := range tests {
 		if got := plan(t, tc.id, tc.card, tc.engine).Weights.GiB(); math.Abs(got-tc.gib) > tc.tol {
@@ -208,7 +210,7 @@ func TestStoredWeights(t *testing.T) {
 	// A quantised checkpoint is loaded as it lies there, whatever the formula makes of its method.
 	m.Quantization = &catalog.Quantization{Method: "nvfp4", Bits: 4}
 	m.Stored.Layers = catalog.Part{Floats: 1000, Packed: 6 << 30}
-	if got, want := weights(Engine{}), unit.Bytes(6<<30+2*(1000+p.Embedding+p.Head)); got != want {
+	if got, want := weights(Engine{}), unit.Bytes(6<<30+2*(1000+p.Embedding+p.Head+int64(m.RopeElements))); got != want {
 		t.Errorf("quantised: %d bytes, want %d", got, want)
 	}
 }
@@ -217,8 +219,27 @@ func TestStoredWeights(t *testing.T) {
 func TestPipelineWeights(t *testing.T) {
 	m := model(t, "meta-llama/Llama-3.2-1B-Instruct")
 	one, two := plan(t, m.ID, "h100", Engine{}), plan(t, m.ID, "h100", Engine{PipelineParallel: 2})
-	if want := unit.Bytes(2*m.Parameters.Embedding + m.Parameters.Layers); two.Weights != want || one.Weights >= 2*two.Weights {
+	if want := unit.Bytes(2*m.Parameters.Embedding + m.Parameters.Layers + 2*int64(m.RopeElements)); two.Weights != want || one.Weights >= 2*two.Weights {
 		t.Errorf("half the layers and the embedding: %d bytes, want %d (one stage %d)", two.Weights, want, one.Weights)
+	}
+}
+
+// TestNonTorch: more than two PCIe cards have no all-reduce kernel of vLLM's own, and none of its
+// buffers.
+func TestNonTorch(t *testing.T) {
+	for _, tc := range []struct {
+		card    string
+		tp      int
+		version string
+		gib     float64
+	}{
+		{"h100", 1, "0.24.0", 0.10}, {"h100", 4, "0.24.0", 0.9}, {"h100", 8, "0.31.0", 1.6},
+		{"l40s", 2, "0.24.0", 0.30}, {"l40s", 4, "0.24.0", 0.30}, {"l40s", 8, "0.31.0", 0.75},
+	} {
+		got := plan(t, "meta-llama/Llama-3.1-8B-Instruct", tc.card, Engine{TensorParallel: tc.tp, Version: tc.version}).NonTorch.GiB()
+		if math.Abs(got-tc.gib) > 0.001 {
+			t.Errorf("%d × %s, vLLM %s: %.2f GiB, want %.2f", tc.tp, tc.card, tc.version, got, tc.gib)
+		}
 	}
 }
 
@@ -230,10 +251,11 @@ func TestEncoderPeak(t *testing.T) {
 		gib, tol float64
 	}{
 		// Printed by a start-up of Qwen3.8-27B-FP8 (1.59), which is built like it.
-		{"Qwen/Qwen3.6-27B", "rtx-5090", Engine{Version: "0.28.0", Quantization: "fp8", TensorParallel: 2, MaxModelLen: 65536}, 1.59, 0.02},
+		{"Qwen/Qwen3.6-27B", "rtx-5090", Engine{Version: "0.28.0", Quantization: "fp8", TensorParallel: 2, MaxModelLen: 65536}, 1.59, 0.04},
 		{"Qwen/Qwen3.6-27B", "rtx-5090", Engine{Version: "0.28.0", Quantization: "fp8", TensorParallel: 2, MaxModelLen: 65536, NoImages: true}, 1.08, 0.02},
-		{gemma, "h100", Engine{}, 3.98, 0.02},               // 32 images in 8192 tokens
-		{gemma, "h100", Engine{NoImages: true}, 3.75, 0.02}, // sampling decides
+		{gemma, "h100", Engine{MaxNumSeqs: 50}, 3.16, 0.02}, // 32 images in 8192 tokens
+		{gemma, "h100", Engine{MaxNumSeqs: 50, MaxNumBatchedTokens: 2048}, 0.98, 0.02},
+		{gemma, "h100", Engine{}, 3.75, 0.02}, // sampling decides
 	} {
 		if got := plan(t, tc.id, tc.card, tc.engine).Activation.GiB(); math.Abs(got-tc.gib) > tc.tol {
 			t.Errorf("%s %+v: %.2f GiB, want %.2f", tc.id, tc.engine, got, tc.gib)

@@ -126,16 +126,21 @@ func candidates(m catalog.Model, g catalog.GPU, e Engine, now Memory, concurrent
 	}
 	if concurrent > 0 && concurrent < e.MaxNumSeqs {
 		fewer := func(e *Engine) { e.MaxNumSeqs = concurrent }
-		// The peak is the largest of three needs: where sampling is not it, the step must shrink too.
-		alone := e
-		fewer(&alone)
-		if point, _, _ := activation(m, alone, parseVersion(e.Version)); point < now.Activation || e.V0 || e.MaxNumBatchedTokens <= smallStep {
+		smaller := func(e *Engine) {
+			e.MaxNumSeqs, e.MaxNumBatchedTokens = concurrent, min(e.MaxNumBatchedTokens, smallStep)
+		}
+		peak := func(change func(*Engine)) unit.Bytes {
+			changed := e
+			change(&changed)
+			point, _, _ := activation(m, changed, parseVersion(e.Version))
+			return point
+		}
+		// The peak is the largest of several needs. Where the forward pass or the image encoder comes
+		// next to sampling, fewer requests free little until the step shrinks too.
+		if alone, both := now.Activation-peak(fewer), now.Activation-peak(smaller); e.V0 || both < 2*alone {
 			try("--max-num-seqs", strconv.Itoa(concurrent), CostFewerRequests, fewer)
 		} else {
-			try("--max-num-seqs", fmt.Sprintf("%d --max-num-batched-tokens %d", concurrent, smallStep), CostSmallerSteps, func(e *Engine) {
-				fewer(e)
-				e.MaxNumBatchedTokens = smallStep
-			})
+			try("--max-num-seqs", fmt.Sprintf("%d --max-num-batched-tokens %d", concurrent, smallStep), CostSmallerSteps, smaller)
 		}
 	}
 	// V0 takes a whole prompt in one step.

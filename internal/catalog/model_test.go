@@ -277,6 +277,29 @@ func TestVision(t *testing.T) {
 	}
 }
 
+// TestRopeElements: one row of the rotated width for each position; windowed layers with a base of
+// their own and positions with parts for images take more tables.
+func TestRopeElements(t *testing.T) {
+	for id, want := range map[string]int{
+		"meta-llama/Llama-3.1-8B-Instruct":           131072 * 128,
+		"google/gemma-3-12b-it":                      131072 * 2 * 256,
+		"google/gemma-2-9b-it":                       8192 * 256,
+		"Qwen/Qwen3.6-27B":                           262144 * 64 * 4,
+		"Qwen/Qwen3-Next-80B-A3B-Instruct":           262144 * 64,
+		"zai-org/GLM-4-9B-0414":                      32768 * 64,
+		"deepseek-ai/DeepSeek-V3":                    163840 * 64,
+		"nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 0,
+	} {
+		if m, err := FindModel(id); err != nil || m.RopeElements != want {
+			t.Errorf("%s: %d, %v, want %d", id, m.RopeElements, err, want)
+		}
+	}
+	m, err := ParseConfig("partial", strings.NewReader(`{`+llama+`"num_hidden_layers":1,"partial_rotary_factor":0.5}`))
+	if err != nil || m.RopeElements != 2048*16/2 {
+		t.Errorf("half of 16 rotated: %d, %v", m.RopeElements, err)
+	}
+}
+
 // TestContext: a context is stretched as vLLM stretches it.
 func TestContext(t *testing.T) {
 	for rope, want := range map[string]int{

@@ -109,6 +109,7 @@ type loadFlags struct {
 	runs, requests int
 	warmup         int
 	cooldown       time.Duration
+	waitReturn     time.Duration
 	concurrent     int
 	matrix         string
 	telemetry      string
@@ -127,6 +128,7 @@ func (f *loadFlags) registerProcedure(fs *pflag.FlagSet, runs int) {
 	fs.IntVar(&f.runs, "runs", runs, "repeats of each test")
 	fs.IntVar(&f.warmup, "warmup", 3, "warm-up requests before each test, never counted")
 	fs.DurationVar(&f.cooldown, "cooldown", 30*time.Second, "rest between tests")
+	fs.DurationVar(&f.waitReturn, "wait-return", 0, "wait so long for a server that dies under a test, then go on with the next")
 	fs.StringVar(&f.telemetry, "gpu-telemetry", "auto", "where GPU samples come from: auto, nvml, nvidia-smi or none")
 	fs.IntSliceVar(&f.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default those its processes are on)")
 }
@@ -137,6 +139,8 @@ func (f *loadFlags) check() error {
 		return usagef("--endpoint %q: want chat or completions", f.endpoint)
 	case !(f.temperature >= 0 && f.temperature <= 2):
 		return usagef("--temperature %v: want 0 to 2", f.temperature)
+	case f.waitReturn < 0:
+		return usagef("--wait-return %v: want a time above zero", f.waitReturn)
 	case f.warmup < 0 || f.warmup > 1000:
 		return usagef("--warmup %d: want 0 to 1000", f.warmup)
 	case f.cooldown < 0:

@@ -138,8 +138,23 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
+		WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
+}
+
+// recheck refuses a server that came back as another one. A restarted engine is the same.
+func recheck(ctx context.Context, m *measurement, s *server) error {
+	info, err := s.client.Server(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the server that came back what it serves: %w", err)
+	}
+	now := *s
+	now.info = info
+	if diff := m.run.Identity.Differences(identity(&now)); len(diff) > 0 {
+		return fmt.Errorf("the server that came back is another: %s; results so far are in %s, name another folder with --out for the rest", strings.Join(diff, ", "), m.folder.Dir())
+	}
+	return nil
 }
 
 // calibrate measures the client at the largest load of the plan, notes it in run.json and says what came out. A

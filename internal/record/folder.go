@@ -27,6 +27,7 @@ const (
 	requestsDir = "requests"
 	memoryDir   = "memory_logs"
 	metricsDir  = "server_metrics"
+	flightDir   = "flight"
 )
 
 // Folder is one environment's results. At most one process holds it for writing.

@@ -301,6 +301,11 @@ func dataFiles(requests string) (memoryLog, serverMetrics string) {
 	return path.Join(memoryDir, base+".csv"), path.Join(metricsDir, base+".csv")
 }
 
+// FlightFile names the flight recorder's file of the test whose request file is named.
+func FlightFile(requests string) string {
+	return path.Join(flightDir, strings.TrimSuffix(path.Base(requests), ".jsonl")+".json")
+}
+
 // LastStamp is the largest stamp of any request of the folder, 0 when there is none.
 func (f *Folder) LastStamp() (int64, error) {
 	names, err := filepath.Glob(f.Path(path.Join(requestsDir, "*.jsonl")))

@@ -211,6 +211,7 @@ type Detail struct {
 	GPUSampling *GPUSampling `json:"gpu_sampling"`
 	// GPUProcesses are the compute processes seen on the GPUs; null where the driver does not tell.
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
+	Incident     *Incident        `json:"incident"` // null where the server did not break under the test
 	Files        Files            `json:"files"`
 }
 

@@ -69,8 +69,12 @@ type Options struct {
 	Resume      bool
 	// LengthsEnforced says that the server honours ignore_eos, so that every answer has the asked length.
 	LengthsEnforced bool
-	Control         *Control
-	Observe         func(Event) // must not block
+	// WaitReturn is how long a server that died is waited for; 0 = not at all. Recheck says whether the one that
+	// is there again is the same; it may be nil.
+	WaitReturn time.Duration
+	Recheck    func(ctx context.Context) error
+	Control    *Control
+	Observe    func(Event) // must not block
 }
 
 // Control carries a user's wishes into a run. It is atomic because in virtual time no channel or
@@ -102,6 +106,7 @@ const (
 	RequestDone
 	TestDone
 	CoolingDown
+	WaitingForServer
 	Note
 )
 
@@ -127,7 +132,7 @@ type ServerGoneError struct {
 }
 
 func (e *ServerGoneError) Error() string {
-	return fmt.Sprintf("the server stopped answering after %s: %v; results so far are kept: start it again and go on with --resume", e.After, e.Err)
+	return fmt.Sprintf("the server stopped answering after %s: %v; results so far are kept: start it again and go on with --resume (--wait-return 10m waits for it)", e.After, e.Err)
 }
 
 func (e *ServerGoneError) Unwrap() error { return e.Err }
@@ -138,6 +143,7 @@ type run struct {
 	draining atomic.Bool
 	baseline map[Shape]record.Baseline
 	said     map[string]bool // what samples are missing, told once
+	again    bool            // the test is begun again after the server died before it ended
 }
 
 // Run takes the tests in order and leaves a record of each in the folder. It returns [ErrInterrupted]
@@ -170,13 +176,13 @@ func Run(ctx context.Context, o Options, tests []record.Test) error {
 		if r.draining.Load() {
 			return ErrInterrupted
 		}
-		rec, err := r.test(ctx, t, i+1, len(tests))
+		rec, err := r.testOrReturn(ctx, t, i+1, len(tests))
 		if err != nil {
 			return err
 		}
 		r.noteBaseline(rec)
 		r.Observe(Event{Kind: TestDone, Test: t, Number: i + 1, Total: len(tests), Record: &rec})
-		if err := r.gone(ctx, t); err != nil {
+		if err := r.survive(ctx, t, i+1, len(tests), &rec); err != nil {
 			return err
 		}
 		if i < len(tests)-1 {
@@ -258,6 +264,78 @@ func (r *run) gone(ctx context.Context, t record.Test) error {
 		return &ServerGoneError{After: t.ID, Err: err}
 	}
 	return nil
+}
+
+// testOrReturn takes a test. A server that dies before the test has sent all it can is waited for where that was
+// asked for, and the test goes on with the repeats that are not on disk.
+func (r *run) testOrReturn(ctx context.Context, t record.Test, number, total int) (record.Record, error) {
+	defer func() { r.again = false }()
+	for try := 0; ; try++ {
+		rec, err := r.test(ctx, t, number, total)
+		gone, died := errors.AsType[*ServerGoneError](err)
+		if !died || r.WaitReturn == 0 || try == maxReturns {
+			return rec, err
+		}
+		if err := r.awaitReturn(ctx, t, number, total, gone); err != nil {
+			return rec, err
+		}
+		r.again = true
+	}
+}
+
+// maxReturns bounds how often one test is begun again: a server that dies at the same place every time does so
+// again.
+const maxReturns = 2
+
+// survive waits for a server that died of a test, and notes in the test's record when it was there again.
+func (r *run) survive(ctx context.Context, t record.Test, number, total int, rec *record.Record) error {
+	err := r.gone(ctx, t)
+	gone, died := errors.AsType[*ServerGoneError](err)
+	if !died || r.WaitReturn == 0 {
+		return err
+	}
+	began := time.Now()
+	if err := r.awaitReturn(ctx, t, number, total, gone); err != nil {
+		return err
+	}
+	if rec.Detail.Incident == nil {
+		return nil
+	}
+	rec.Detail.Incident.ReturnedAfterS = new(time.Since(began).Seconds())
+	return r.Folder.PutRecord(t.RecordFile(), *rec)
+}
+
+// returnPoll is how often a dead server is asked whether it is there again.
+const returnPoll = time.Second
+
+// awaitReturn waits until the server answers again, and is the same.
+func (r *run) awaitReturn(ctx context.Context, t record.Test, number, total int, gone *ServerGoneError) error {
+	tick := time.NewTicker(controlPoll)
+	defer tick.Stop()
+	end := time.Now().Add(r.WaitReturn)
+	for next := time.Now(); ; {
+		if r.draining.Load() {
+			return ErrInterrupted
+		}
+		if now := time.Now(); !now.Before(next) {
+			if r.Target.Alive(ctx) == nil {
+				if r.Recheck != nil {
+					return r.Recheck(ctx)
+				}
+				return nil
+			}
+			if now.After(end) {
+				return gone
+			}
+			next = now.Add(returnPoll)
+		}
+		r.Observe(Event{Kind: WaitingForServer, Test: t, Number: number, Total: total, Remaining: time.Until(end), Text: gone.Err.Error()})
+		select {
+		case <-ctx.Done():
+			return ErrInterrupted
+		case <-tick.C:
+		}
+	}
 }
 
 // cooldown lets the server and the card come to rest; it can be skipped and interrupted.

@@ -44,7 +44,7 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 
 // openLog begins the test's request file, or goes on with the one an interrupted run left.
 func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *record.RequestFile, error) {
-	if r.Resume {
+	if r.Resume || r.again {
 		recorded := ""
 		recs, err := r.Folder.ReadRecords(t.RecordFile())
 		if err != nil {
@@ -91,6 +91,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	attempts := content.Attempts()
+	dead := false
 	var client *watch
 	if !r.VirtualTime {
 		client = &watch{}
@@ -119,7 +120,8 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, ErrInterrupted
 		}
 		if failed(requests) && r.Target.Alive(ctx) != nil {
-			break // the server died of it: that is the test's result
+			dead = true // of it: that is the test's result
+			break
 		}
 	}
 	if err := log.Sync(); err != nil {
@@ -131,7 +133,17 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	if err := s.flush(ctx, &sum, r.Folder); err != nil {
 		return record.Record{}, err
 	}
-	return sum.record(), nil
+	rec := sum.record()
+	if in := sum.incident(sum.all(), dead); in != nil {
+		in.Flight = record.FlightFile(log.Name())
+		if err := r.Folder.WriteJSON(in.Flight, sum.flight(sum.all(), *in)); err != nil {
+			return record.Record{}, err
+		}
+		rec.Detail.Incident = in
+		rec.Detail.Reason = fmt.Sprintf("%s with %d in flight; %s holds the half minute before", map[string]string{record.IncidentOutOfMemory: "out of memory",
+			record.IncidentEngineDeath: "the engine died"}[in.Kind], sum.atOnce(in.AtNS), in.Flight)
+	}
+	return rec, nil
 }
 
 // whole says whether a repeat ended: every request was sent and none was cancelled by the user.

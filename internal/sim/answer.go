@@ -59,6 +59,11 @@ func (s *Server) streamAnswer(x *exchange, g *generation) {
 		if tokens, text, ok = s.next(x, &p, tokens[:0]); !ok {
 			return
 		}
+		if p.finish == finishError {
+			event = append(append(event[:0], engineError(g.request.failure).event()...), doneEvent...)
+			send()
+			return
+		}
 		sent := true
 		if first && g.chat {
 			event = c.opener(event[:0])
@@ -201,6 +206,10 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 		}
 		text = append(text, more...)
 		all = append(all, tokens...)
+	}
+	if p.finish == finishError {
+		x.fail(engineError(g.request.failure))
+		return
 	}
 	c := newChunks(s, g)
 	ending := p.ending(nil)

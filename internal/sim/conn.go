@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 			return fmt.Errorf("accepting a connection on %v: %w", l.Addr(), err)
 		}
-		if err := s.take(conn); err != nil {
+		if err := s.take(conn); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			return nil
 		}
 	}
@@ -78,6 +79,10 @@ func (s *Server) take(conn net.Conn) error {
 	if s.closed {
 		_ = conn.Close()
 		return errors.New("connection refused: the simulated server is closed")
+	}
+	if s.dead {
+		_ = conn.Close()
+		return syscall.ECONNREFUSED
 	}
 	state := &connState{idle: true}
 	s.conns[conn] = state
@@ -110,7 +115,7 @@ func (s *Server) setIdle(state *connState, idle bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state.idle = idle
-	return !s.closed
+	return !s.closed && !s.dead
 }
 
 // serveConn answers the requests of one connection, one after the other.

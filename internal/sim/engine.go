@@ -27,7 +27,11 @@ type engine struct {
 	pool     *pool
 	stats    *stats
 	worked   busyTime
+	faults   Faults
 	stopped  bool
+
+	maxModelLen int
+	onDeath     func(dead bool) // told when the engine dies and when it is back
 
 	wake chan struct{} // holds one token when something arrived
 	stop chan struct{}
@@ -93,6 +97,10 @@ func (e *engine) run() {
 		e.receive(time.Now())
 		step := e.plan(time.Now())
 		settling := len(e.arrivals) > 0
+		fault := e.faults.due(len(e.running))
+		if fault != "" {
+			e.die(fault)
+		}
 		var length time.Duration
 		if busy(step) {
 			length = e.stepper.StepTime(step)
@@ -101,6 +109,11 @@ func (e *engine) run() {
 		e.mu.Unlock()
 
 		switch {
+		case fault != "":
+			if !e.beDead(timer) {
+				return
+			}
+			began = time.Now()
 		case busy(step):
 			began = began.Add(length)
 			if !e.sleep(timer, time.Until(began)) {

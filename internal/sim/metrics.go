@@ -17,11 +17,10 @@ func (s *Server) metrics(x *exchange) {
 
 func (s *Server) exposition() []byte {
 	e := expo{b: make([]byte, 0, 64<<10)}
-	s.processMetrics(&e)
-
 	c := s.core
 	c.mu.Lock()
 	e.created = unixSeconds(c.stats.created)
+	s.processMetrics(&e)
 	s.engineMetrics(&e, c)
 	c.mu.Unlock()
 	s.cacheConfig(&e)
@@ -35,7 +34,6 @@ func (s *Server) exposition() []byte {
 // processMetrics are those of the API process. There is no Python process here to describe: what a
 // simulator has no figure for is 0.
 func (s *Server) processMetrics(e *expo) {
-	e.created = unixSeconds(s.core.stats.created)
 	for _, f := range []struct{ name, help string }{
 		{"python_gc_objects_collected_total", "Objects the garbage collector freed."},
 		{"python_gc_objects_uncollectable_total", "Objects the garbage collector could not free."},

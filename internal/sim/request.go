@@ -29,6 +29,7 @@ type request struct {
 	keys      []blockKey // of its full blocks, as far as they were needed
 	scheduled int        // tokens of the step in progress
 	cached    int        // prompt tokens found in the prefix cache at first admission
+	failure   string     // why the engine died under it; set before its outbox says so
 	preempted int
 
 	queuedAt    time.Time
@@ -115,6 +116,7 @@ const (
 	finishStop   = "stop"
 	finishLength = "length"
 	finishAbort  = "abort"
+	finishError  = "error" // the engine died; the request's failure says of what
 )
 
 // outbox carries a request's tokens from the engine to whoever answers its client. The engine never

@@ -24,7 +24,8 @@ type Config struct {
 	NumGPUBlocksOverride int
 	ServedModel          string // name that clients use; "" = the checkpoint's
 	APIKey               string // asked of every /v1 request; "" = none
-	Seed                 int64  // of output texts, their lengths where EOS is honoured, and ids
+	Faults               Faults
+	Seed                 int64 // of output texts, their lengths where EOS is honoured, and ids
 }
 
 // The machine of the plan document as it probably is: a 3090 with 4-bit weights.
@@ -66,6 +67,9 @@ var settings = []setting{
 	{"enforce-eager", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
 	{"version", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
 	{"served-model", func(c *Config, v string) error { c.ServedModel = v; return nil }},
+	{"die-at", func(c *Config, v string) error { return positive(&c.Faults.DieAt, v) }},
+	{"oom-at", func(c *Config, v string) error { return positive(&c.Faults.OOMAt, v) }},
+	{"return", func(c *Config, v string) error { return duration(&c.Faults.Return, v) }},
 	{"seed", func(c *Config, v string) error { return integer(&c.Seed, v) }},
 }
 
@@ -143,6 +147,8 @@ func exampleOf(key string) string {
 		return "true"
 	case "version":
 		return defaultVersion
+	case "return":
+		return "30s"
 	}
 	return "8"
 }

@@ -29,10 +29,10 @@ func explain(req Request, c candidate) *record.Explanation {
 	bits, _ := capacity.QuantizationBits(e.Quantization, m)
 	add(say("total", "전체"), mem.Total, "as torch reports it", c.gpu.Name, total)
 	add(say("budget", "사용 한도"), mem.Budget, "total × gpu_memory_utilization", fmt.Sprintf("%v × %s", mem.Total, num(e.GPUMemoryUtilization)), say("vLLM's own arithmetic", "vLLM 자체 계산식"))
-	add(say("weights", "가중치"), mem.Weights, "(16-bit part × 2 B + quantised part × bits/8) / (TP × PP)",
-		fmt.Sprintf("%s parameters, %s bits a quantised weight, TP %d × PP %d", unit.Count(m.ParameterCount), num(bits), e.TensorParallel, e.PipelineParallel),
+	add(say("weights", "가중치"), mem.Weights, "(16-bit part × 2 B + quantised part × bits/8) / (TP × PP) + what each GPU repeats + rotary tables",
+		fmt.Sprintf("%s parameters, %s bits a quantised weight, TP %d × PP %d; %v of rotary tables", unit.Count(m.ParameterCount), num(bits), e.TensorParallel, e.PipelineParallel, mem.RopeTables),
 		say("the checkpoint's architecture; start-up logs", "체크포인트 구조, 시작 로그"))
-	add(say("activations", "활성화"), mem.Activation, "max(forward over T tokens, c × max_num_seqs × vocabulary × 4 B)",
+	add(say("activations", "활성화"), mem.Activation, "max(forward over T tokens, image encoder, c × max_num_seqs × vocabulary × 4 B)",
 		fmt.Sprintf("T %s, max_num_seqs %s, vocabulary %s; %v to %v", unit.Count(e.MaxNumBatchedTokens), unit.Count(e.MaxNumSeqs), unit.Count(m.Vocab), mem.ActivationLow, mem.ActivationHigh), startups)
 	add(say("non-torch", "torch 외"), mem.NonTorch, "CUDA context, NCCL, all-reduce buffers", fmt.Sprintf("TP %d", e.TensorParallel), startups)
 	add(say("CUDA graphs", "CUDA 그래프"), gib(mem.CUDAGraph), "estimate of vLLM 0.21 to 0.27; else taken from what is left free", orDefault(e.Version), startups)

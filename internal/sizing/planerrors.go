@@ -116,7 +116,7 @@ func planErrors(m catalog.Model) []record.PlanError {
 		say("a request of %[1]s tokens takes %[2]d blocks of %[3]v; short requests are rounded up the most", "%[1]s 토큰 요청은 %[3]v 블록 %[2]d개를 차지하며, 짧은 요청일수록 올림의 영향이 큼", count(planContext), t.mem[0].BlocksLive(planContext), t.mem[0].BlockBytes))
 	add(say("Weights", "모델 가중치"),
 		say("12B × 2 bytes = %d GB", "12B × 2바이트 = %dGB", planWeightGB),
-		say("%[1]s = %[2]v: %[3]s parameters, of which %[4]s are the image encoder", "%[1]s = %[2]v: 파라미터 %[3]s개, 그중 %[4]s개는 이미지 인코더", decimalGB(t.mem[0].Weights), t.mem[0].Weights, unit.Count(m.ParameterCount), unit.Count(m.Parameters.Vision)),
+		say("%[1]s = %[2]v: %[3]s parameters, of which %[4]s are the image encoder", "%[1]s = %[2]v: 파라미터 %[3]s개, 그중 %[4]s개는 이미지 인코더", decimalGB(t.mem[0].Weights-t.mem[0].RopeTables), t.mem[0].Weights-t.mem[0].RopeTables, unit.Count(m.ParameterCount), unit.Count(m.Parameters.Vision)),
 		say("the \"12B\" is a name, not a count; bytes come from the checkpoint", "\"12B\"는 이름일 뿐 정확한 개수가 아니므로 크기는 체크포인트에서 읽어야 함"))
 	add(say("Activations", "활성화 메모리"),
 		say("~10 %% of the rest = 8 GB", "약 10 %% = 8GB"),

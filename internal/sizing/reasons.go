@@ -60,16 +60,17 @@ func reasons(req Request, c candidate, mem capacity.Memory) []record.Text {
 
 // noPool says why no KV pool remains, or none that holds one request.
 func noPool(mem capacity.Memory, e capacity.Engine) record.Text {
-	others := mem.Activation + mem.NonTorch + mem.CUDAGraph
+	weights := mem.Weights - mem.RopeTables
+	others := mem.RopeTables + mem.Activation + mem.NonTorch + mem.CUDAGraph
 	switch {
-	case mem.Weights >= mem.Budget:
+	case weights >= mem.Budget:
 		return say("%[1]v of weights in a budget of %[2]v (%[3]s × %[4]v) leave nothing for KV",
 			"가중치 %[1]v가 사용 한도 %[2]v (%[3]s × %[4]v)를 넘어 KV 캐시 공간이 없음",
-			mem.Weights, mem.Budget, num(e.GPUMemoryUtilization), mem.Total)
+			weights, mem.Budget, num(e.GPUMemoryUtilization), mem.Total)
 	case mem.KVCache < mem.BlockBytes:
 		return say("%[1]v of weights and %[2]v of activations and overhead in a budget of %[3]v (%[4]s × %[5]v) leave nothing for KV",
 			"가중치 %[1]v와 활성화·오버헤드 %[2]v가 사용 한도 %[3]v (%[4]s × %[5]v)를 채워 KV 캐시 공간이 없음",
-			mem.Weights, others, mem.Budget, num(e.GPUMemoryUtilization), mem.Total)
+			weights, others, mem.Budget, num(e.GPUMemoryUtilization), mem.Total)
 	}
 	return say("%[1]v free for KV per GPU do not hold one request of max_model_len %[2]s as vLLM reserves it at start",
 		"GPU당 KV 여유 %[1]v로는 max_model_len %[2]s 요청 하나의 시작 시 예약량도 수용하지 못함",

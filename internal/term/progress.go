@@ -24,6 +24,7 @@ type Progress struct {
 	live   string    // what the live line shows
 	drawn  time.Time // when it was drawn last
 	cooled string    // test whose cooldown was announced
+	waited string    // test after which waiting for the server was announced
 }
 
 // NewProgress shows a run on screen. canSkip says whether Enter reaches the program.
@@ -53,9 +54,21 @@ func (p *Progress) Observe(e runner.Event) {
 		p.line("%s", ResultLine(*e.Record))
 	case runner.CoolingDown:
 		p.cooling(e)
+	case runner.WaitingForServer:
+		p.waiting(e)
 	case runner.Note:
 		p.line("%s  note: %s", e.Test.ID, e.Text)
 	}
+}
+
+// waiting says once that a dead server is waited for, and on a terminal for how long still.
+func (p *Progress) waiting(e runner.Event) {
+	left := e.Remaining.Round(time.Second)
+	if p.waited != e.Test.ID {
+		p.line("%s  the server stopped answering (%s): waiting up to %v for its return", e.Test.ID, e.Text, left)
+	}
+	p.waited = e.Test.ID
+	p.draw(false, "%s (%d/%d)  waiting for the server's return, %v left", e.Test.ID, e.Number, e.Total, left)
 }
 
 func (p *Progress) cooling(e runner.Event) {
