@@ -17,6 +17,7 @@ type Input struct {
 	Baselines []record.Record
 	Tests     []record.Record
 	Sizing    *record.Sizing // nil when none was made
+	Machine   *Machine       // nil where model, card or quantisation are not known
 }
 
 // ErrNothing is returned where there is no record at all to judge.
@@ -57,6 +58,7 @@ type ladder struct {
 	all           []rung           // also the left-out ones
 	leftOut       []record.LeftOut // in the order of all
 	base          *record.Baseline // of this shape; nil where none was measured
+	machine       *Machine         // nil where it is not known
 }
 
 // rung is one test of a ladder.
@@ -74,7 +76,7 @@ func buildLadders(in Input) []*ladder {
 		key := shape{rec.InputTokens, rec.MaxOutputTokens}
 		l := byShape[key]
 		if l == nil {
-			l = &ladder{input: key.input, output: key.output}
+			l = &ladder{input: key.input, output: key.output, machine: in.Machine}
 			byShape[key] = l
 			ladders = append(ladders, l)
 		}

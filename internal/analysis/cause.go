@@ -23,9 +23,37 @@ func (l *ladder) causeOf(r rung) (record.Cause, []string) {
 		return record.CauseKVCache, evidence
 	}
 	if evidence := l.slotsFull(r); evidence != nil {
-		return record.CauseSchedulerSlots, evidence
+		return record.CauseSchedulerSlots, append(evidence, nearlyFull(r)...)
+	}
+	if evidence := clientBound(r); evidence != nil {
+		return record.CauseClient, evidence
+	}
+	if evidence := clocksBound(r, heatShare, "hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown"); evidence != nil {
+		return record.CauseThermal, evidence
+	}
+	if evidence := networkBound(r); evidence != nil {
+		return record.CauseNetwork, evidence
+	}
+	cause, evidence := l.hardwareBound(r)
+	if power := clocksBound(r, powerShare, "sw_power_cap"); power != nil {
+		// At its power limit a card does what it can: what it spent the power on stands beside it.
+		return record.CausePower, append(power, evidence...)
+	}
+	if cause != "" {
+		return cause, evidence
 	}
 	return record.CauseUnknown, nil
+}
+
+// nearlyFullUsage is the usage from which a KV cache is the next limit: one that a quarter more requests fill.
+const nearlyFullUsage = 0.8
+
+// nearlyFull says that the KV cache would be the next limit.
+func nearlyFull(r rung) []string {
+	if s := r.rec.Detail.ServerDelta; s != nil && s.MaxKVUsage != nil && *s.MaxKVUsage >= nearlyFullUsage {
+		return []string{fmt.Sprintf("%s: near it kv_cache, usage %s", r.rec.TestID, percent(*s.MaxKVUsage))}
+	}
+	return nil
 }
 
 // killedBy reads out-of-memory or engine death from what broke the test, else from the classes of failure.

@@ -7,6 +7,7 @@ import (
 	"bench/internal/analysis"
 	"bench/internal/record"
 	"bench/internal/report"
+	"bench/internal/sizing"
 
 	"github.com/spf13/cobra"
 )
@@ -92,7 +93,11 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return in, err
 	}
-	judged, err := analysis.Analyze(analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing})
+	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
+	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
+		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e}
+	}
+	judged, err := analysis.Analyze(judge)
 	if err != nil {
 		return in, fmt.Errorf("%s: %w", folder.Dir(), err)
 	}

@@ -346,3 +346,71 @@ func ask(ctx context.Context, url, model string, most int) {
 		}
 	}
 }
+
+// TestMetricsEndpoints: a /metrics that cannot be had costs the server's side of the story, said once with the
+// reason, and nothing else.
+func TestMetricsEndpoints(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		metrics http.HandlerFunc // nil: the simulator's own
+		prefix  string
+		says    string // "" = served
+	}{
+		"behind a key": {metrics: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) }, says: "HTTP 401"},
+		"web page": {metrics: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, "<html><body>"+strings.Repeat("<p>welcome</p>", 1000)+"</body></html>")
+		}, says: "web page"},
+		"40 MB": {metrics: func(w http.ResponseWriter, _ *http.Request) {
+			for range 40 {
+				if _, err := w.Write(bytes.Repeat([]byte("x 1\n"), 1<<18)); err != nil {
+					return
+				}
+			}
+		}, says: "more than 32 MiB"},
+		"10 MB": {metrics: func(w http.ResponseWriter, _ *http.Request) {
+			w.Write(bytes.Repeat([]byte("other_metric 1\n"), 10<<20/15))
+		}, says: "no metric of a vLLM engine"},
+		"slow": {metrics: func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Minute):
+			}
+		}, says: "no answer"},
+		"behind a prefix": {prefix: "/llm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := simulator(t, "")
+			server := httptest.NewServer(http.StripPrefix(tc.prefix, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if tc.metrics != nil && r.URL.Path == "/metrics" {
+					tc.metrics(w, r)
+					return
+				}
+				s.Handler().ServeHTTP(w, r)
+			})))
+			defer server.Close()
+			dir := filepath.Join(t.TempDir(), "r")
+			cmd := exec.CommandContext(t.Context(), binary, append(stressed(server.URL+tc.prefix, dir), "--gpu-telemetry", "none")...)
+			said, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			rec := readOne(t, dir, record.ConcurrentFile)
+			folder, err := record.OpenFolder(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run, _, err := folder.ReadRun()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec.Detail.Succeeded != rec.Detail.Requests || (rec.Detail.ServerDelta == nil) != (tc.says != "") || !strings.Contains(run.Server.MetricsAbsent, tc.says) {
+				t.Errorf("%d of %d succeeded, server's figures %+v, absent because %q", rec.Detail.Succeeded, rec.Detail.Requests, rec.Detail.ServerDelta, run.Server.MetricsAbsent)
+			}
+			if n := strings.Count(string(said), "/metrics cannot be read"); n != map[bool]int{true: 1}[tc.says != ""] {
+				t.Errorf("said %d times that /metrics cannot be read:\n%s", n, said)
+			}
+		})
+	}
+}

@@ -159,6 +159,18 @@ func (b builder) cause(c record.Cause) string {
 		return b.t(wOOMCause)
 	case record.CauseEngineDeath:
 		return b.t(wDeathCause)
+	case record.CauseCompute:
+		return b.t(wComputeCause)
+	case record.CauseMemoryBandwidth:
+		return b.t(wBandwidthCause)
+	case record.CausePower:
+		return b.t(wPowerCause)
+	case record.CauseThermal:
+		return b.t(wThermalCause)
+	case record.CauseClient:
+		return b.t(wClientCause)
+	case record.CauseNetwork:
+		return b.t(wNetworkCause)
 	case record.CauseUnknown:
 		return b.t(wUnknownState)
 	}

@@ -9,7 +9,8 @@ import (
 // serverDelta adds the counters' growth and takes the gauges' extremes over the repeats. A repeat's rows
 // are those after its first send and before the next repeat's, since an engine may count a request
 // after its client has read the end of it. A row without growth begins another session's log or another
-// engine's counters: what was counted before it is not known, so the whole is not complete.
+// engine's counters: what was counted before it is not known, so the whole is not complete; nor is it where no
+// scrape came after a repeat.
 func (s *summary) serverDelta() *record.ServerDelta {
 	out := &record.ServerDelta{Complete: true}
 	var times [len(record.ServerTimes)]record.Timing
@@ -19,6 +20,7 @@ func (s *summary) serverDelta() *record.ServerDelta {
 			continue
 		}
 		start, end := window(s.repeats[n])
+		closed := false // a scrape after the repeat's end tells what it cost
 		for _, row := range s.server {
 			if row.AtNS <= start || row.AtNS >= next {
 				continue
@@ -28,6 +30,8 @@ func (s *summary) serverDelta() *record.ServerDelta {
 					break
 				}
 				out.Complete = false
+			} else if row.AtNS > end {
+				closed = true
 			}
 			out.Samples++
 			highest(&out.MaxRunning, row.Running)
@@ -54,6 +58,7 @@ func (s *summary) serverDelta() *record.ServerDelta {
 				add(&times[i].Count, v.Count)
 			}
 		}
+		out.Complete = out.Complete && closed
 		next = start
 	}
 	if out.Samples == 0 {

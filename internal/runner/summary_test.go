@@ -159,6 +159,11 @@ func TestServerDeltaOfAnEngineThatCameBack(t *testing.T) {
 	if d == nil || d.Complete || *d.GenerationTokens != 13 {
 		t.Errorf("delta is %+v", d)
 	}
+	// Neither are they where the last scrape came before the repeat ended.
+	s.server = []record.ServerRow{{AtNS: 50 * msNS, GenerationTokens: new(0.0)}, {AtNS: 120 * msNS, GenerationTokens: new(9.0)}}
+	if d := s.record().Detail.ServerDelta; d.Complete {
+		t.Errorf("delta without a scrape after the end is %+v", d)
+	}
 }
 
 // TestServerTimes are means over the repeats, null where nothing was counted.
@@ -169,6 +174,7 @@ func TestServerTimes(t *testing.T) {
 	row.Times[record.TimeDecode] = record.Timing{Sum: new(0.0), Count: new(0.0)}
 	row.FinishedBy[1] = new(2.0)
 	s.server = []record.ServerRow{row, row}
+	s.server[1].AtNS = 300 * msNS
 	d := s.record().Detail.ServerDelta
 	if d.QueueMS == nil || *d.QueueMS != 150 || d.DecodeMS != nil || d.TTFTMS != nil || d.FinishedBy["length"] != 4 || len(d.FinishedBy) != 1 || !d.Complete {
 		t.Errorf("delta is %+v", d)

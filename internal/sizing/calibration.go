@@ -114,6 +114,13 @@ func (c *Measured) prefill(best record.Record, lone loneTimes) {
 		"첫 토큰 %.0[1]fms 측정, 계산값 %.0[2]fms: 프리필 계수 %.2[3]f", *ttft, lone.ttftMS, factor))
 }
 
+// MeasuredSetup is the model, the card and the engine that a results folder was measured on; ok is false where the
+// folder does not tell.
+func MeasuredSetup(r Results) (m catalog.Model, g catalog.GPU, e capacity.Engine, ok bool) {
+	m, g, e, why := measuredEngine(r)
+	return m, g, e, why == record.Text{}
+}
+
 // measuredEngine is what the folder's server ran; why says what is not known of it.
 func measuredEngine(r Results) (m catalog.Model, g catalog.GPU, e capacity.Engine, why record.Text) {
 	fail := func(en, ko string, args ...any) (catalog.Model, catalog.GPU, capacity.Engine, record.Text) {

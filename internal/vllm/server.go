@@ -17,6 +17,8 @@ import (
 const (
 	documentLimit = 8 << 20  // bytes of one JSON document
 	metricsLimit  = 32 << 20 // bytes of one scrape
+	// firstScrapeLimit is how long /metrics may take to count as served: scrapes come every half second.
+	firstScrapeLimit = 5 * time.Second
 	// controlTimeout bounds requests that generate nothing: none of them has to wait for a GPU.
 	controlTimeout = 15 * time.Second
 	// waitEvery is how often a loading server is asked.
@@ -116,10 +118,12 @@ func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	case statusOf(err) >= 500:
 		s.Healthy = new(false)
 	}
-	if m, err := c.Metrics(ctx); err == nil {
+	scrape, cancel := context.WithTimeout(ctx, firstScrapeLimit)
+	defer cancel()
+	if m, err := c.Metrics(scrape); err == nil {
 		s.HasMetrics, s.CacheConfig = true, m.CacheConfig
-	} else {
-		s.MetricsAbsent = err.Error()
+	} else if s.MetricsAbsent = err.Error(); scrape.Err() != nil && ctx.Err() == nil {
+		s.MetricsAbsent = fmt.Sprintf("/metrics: no answer in %v", firstScrapeLimit)
 	}
 	if _, err := c.CountTokens(ctx, Completions, "a"); err == nil {
 		s.HasTokenize = true

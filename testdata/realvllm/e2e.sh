@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # e2e.sh BENCH: the whole job against a real vLLM on CPU: verify --wait while it loads, then T1–T9, every
-# request's length proven by the server's usage.
+# request's length proven by the server's usage; then a second client, preemption, an engine that
+# is killed, and queueing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bench=$(realpath "$1")
@@ -18,6 +19,43 @@ out=$(mktemp -d)
 "$bench" verify --base-url "http://127.0.0.1:$port" --wait 5m --out "$out/results"
 wait "$starting"
 "$bench" run --base-url "http://127.0.0.1:$port" --cooldown 1s --out "$out/results"
-# The judgement is a Go test's, which reads the result folder as the program does.
-BENCH_E2E_RESULTS=$out/results go test -count=1 -run TestRealServerResults -v ./internal/cli
+
+# A second client that comes in the middle of a test: three answers at a time, four times.
+"$bench" stress --base-url "http://127.0.0.1:$port" --concurrent 2 --output-tokens 300 --runs 6 --cooldown 1s --out "$out/foreign" &
+measuring=$!
+for _ in $(seq 600); do
+  [ "$(cat "$out"/foreign/requests/c2-*.jsonl 2>/dev/null | wc -l)" -lt 2 ] || break
+  kill -0 "$measuring" 2>/dev/null || break
+  sleep 0.1
+done
+others=()
+for _ in 1 2 3; do
+  for _ in 1 2 3 4; do
+    curl -s -m 20 -o /dev/null -H 'Content-Type: application/json' "http://127.0.0.1:$port/v1/completions" \
+      -d '{"model":"tiny-gemma","prompt":"one two three","max_tokens":150,"ignore_eos":true}'
+  done &
+  others+=($!)
+done
+wait "${others[@]}"
+wait "$measuring"
+"$here/server.sh" stop "$port"
+
+# A pool too small for its requests, so that they are preempted; then the engine is killed under a test, and the
+# server comes back with two slots while the client waits for it.
+"$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640
+"$bench" stress --base-url "http://127.0.0.1:$port" --matrix "$here/disturbed.yaml" --cooldown 1s --wait-return 4m --out "$out/disturbed" &
+measuring=$!
+for _ in $(seq 600); do
+  [ "$(cat "$out"/disturbed/requests/killed*.jsonl 2>/dev/null | wc -l)" -lt 3 ] || break
+  kill -0 "$measuring" 2>/dev/null || break
+  sleep 0.2
+done
+"$here/server.sh" kill-engine "$port"
+"$here/server.sh" stop "$port"
+"$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640 --max-num-seqs 2
+wait "$measuring"
+"$bench" analyze --out "$out/disturbed"
+
+# The judgement is a Go test's, which reads the result folders as the program does.
+BENCH_E2E_RESULTS=$out go test -count=1 -run TestRealServer -v ./internal/cli
 rm -rf "$out"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # server.sh install                      a real vLLM 0.32 for CPUs into .vllm (1 GB down, 2.5 GB on disk), and a tiny model
 # server.sh start PORT [vLLM flags]      start it on 127.0.0.1:PORT and wait until it is ready
+# server.sh kill-engine PORT            kill its engine process, as a crash would
 # server.sh stop PORT
 # Python 3.11, gcc, nm and readelf are needed. PYTHON names another interpreter.
 set -euo pipefail
@@ -47,9 +48,13 @@ stop() {
   rm -f "$run/$1.pid"
 }
 
+# The engine is a process of the server's own session, which no other process has.
+kill_engine() { pkill -KILL -s "$(cat "$run/$1.pid")" -f 'VLLM::EngineCore'; }
+
 case ${1:-} in
 install) install ;;
 start) start "${@:2}" ;;
+kill-engine) kill_engine "$2" ;;
 stop) stop "$2" ;;
-*) sed -n 2,5p "$0"; exit 2 ;;
+*) sed -n 2,6p "$0"; exit 2 ;;
 esac

@@ -1,0 +1,77 @@
+package analysis
+
+import (
+	"strings"
+	"testing"
+
+	"bench/internal/capacity"
+	"bench/internal/catalog"
+	"bench/internal/record"
+)
+
+// TestCauses: each rule names its cause from what a record holds, the surer before the less sure.
+func TestCauses(t *testing.T) {
+	throttled := func(reason string, share float64) func(*record.Record) {
+		return func(r *record.Record) {
+			r.Detail.GPU = []record.GPUPeak{{ClockEvents: []record.ClockEventShare{{Reason: reason, Share: share}}, MaxPowerW: new(349.0), PowerLimitW: new(350.0)}}
+		}
+	}
+	limited := func(r *record.Record) {
+		r.Detail.Client = &record.ClientLoad{Limited: true, Why: "it used 95 % of its processors"}
+	}
+	far := func(r *record.Record) {
+		r.Results.AvgTTFTMS = new(100.0)
+		r.Detail.ServerDelta.TTFTMS, r.Detail.ServerDelta.Complete = new(40.0), true
+	}
+	for _, tc := range []struct {
+		name  string
+		edits []func(*record.Record)
+		want  record.Cause
+		says  string
+	}{
+		{"nothing known", nil, record.CauseUnknown, ""},
+		{"client", []func(*record.Record){limited}, record.CauseClient, "95 %"},
+		{"network", []func(*record.Record){far}, record.CauseNetwork, "TTFT 100 ms here, 40.0 ms at the server"},
+		{"heat", []func(*record.Record){throttled("hw_thermal_slowdown", 0.3)}, record.CauseThermal, "30.0 % of the samples"},
+		{"power", []func(*record.Record){throttled("sw_power_cap", 0.8)}, record.CausePower, "349 of 350 W"},
+		{"a moment at the power limit", []func(*record.Record){throttled("sw_power_cap", 0.2)}, record.CauseUnknown, ""},
+		{"client before network", []func(*record.Record){far, limited}, record.CauseClient, ""},
+		{"KV cache before all of them", []func(*record.Record){far, limited, gauges(8, 3, 0.995, 0)}, record.CauseKVCache, ""},
+	} {
+		l := &ladder{input: 100, output: 100}
+		cause, evidence := l.causeOf(rung{n: 8, rec: test("T4", 8, 1000, 100, tc.edits...)})
+		if cause != tc.want || !strings.Contains(strings.Join(evidence, "; "), tc.says) {
+			t.Errorf("%s: %s %q, want %s %q", tc.name, cause, evidence, tc.want, tc.says)
+		}
+	}
+}
+
+// TestHardwareBound: what the card must do is named only where it accounts for half of the latency.
+func TestHardwareBound(t *testing.T) {
+	m, err := catalog.FindModel("google/gemma-3-12b-it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := catalog.FindGPU("a100-80gb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := &Machine{Model: m, GPU: g, Engine: capacity.Engine{MaxModelLen: 8192}}
+	at := func(n, input, output int, factor float64) (record.Cause, []string) {
+		l := &ladder{input: input, output: output, machine: machine}
+		p, err := capacity.Predict(m, g, machine.Engine, capacity.Load{Kind: capacity.LoadBurst, Concurrent: n, InputTokens: input, OutputTokens: output}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.hardwareBound(rung{n: float64(n), rec: test("x", n, factor*p.LatencyMS.Value, 100)})
+	}
+	if cause, evidence := at(1, 100, 400, 1); cause != record.CauseMemoryBandwidth {
+		t.Errorf("a lone long answer: %s %q", cause, evidence)
+	}
+	if cause, evidence := at(32, 4000, 20, 1); cause != record.CauseCompute {
+		t.Errorf("many long prompts: %s %q", cause, evidence)
+	}
+	if cause, evidence := at(1, 100, 400, 3); cause != "" {
+		t.Errorf("three times as slow as the card: %s %q", cause, evidence)
+	}
+}
