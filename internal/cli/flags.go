@@ -110,6 +110,10 @@ type loadFlags struct {
 	warmup         int
 	cooldown       time.Duration
 	waitReturn     time.Duration
+	findLimit      bool
+	maxConcurrent  int
+	precise        string
+	maxRuns        int
 	concurrent     int
 	matrix         string
 	telemetry      string

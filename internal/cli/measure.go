@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"bench/internal/analysis"
 	"bench/internal/record"
 	"bench/internal/runner"
 	"bench/internal/term"
@@ -122,6 +123,10 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if !enforced {
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
 	}
+	precise, err := m.load.precision()
+	if err != nil {
+		return err
+	}
 	virtual := s.simulation != nil && s.simulation.VirtualTime
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
@@ -138,7 +143,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
-		WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Precise: precise, Next: m.limitSearch(tests), WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }
@@ -207,6 +212,12 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 		line += fmt.Sprintf(", and %v of cooldown", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
+	if m.load.findLimit {
+		a.status("then up to %d tests more of each shape in search of its limit, to at most %d at once", analysis.MaxRungs, m.load.maxConcurrent)
+	}
+	if m.load.precise != "" {
+		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
+	}
 	if s.gpuNote != "" {
 		a.status("note: %s", s.gpuNote)
 	}

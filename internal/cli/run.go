@@ -80,7 +80,9 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 		if err := a.verifyRun(ctx, m, s, startup); err != nil {
 			return err
 		}
-		tests, err := m.plan(func(have []record.Record) ([]record.Test, error) { return wholePlan(plan, have, f.load.runs), nil })
+		tests, err := m.plan(func(have []record.Record) ([]record.Test, error) {
+			return f.load.repeats(wholePlan(plan, have, f.load.runs))
+		})
 		if err != nil {
 			return err
 		}

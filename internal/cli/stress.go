@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
+	"bench/internal/analysis"
 	"bench/internal/record"
 	"bench/internal/report"
 	"bench/internal/runner"
+	"bench/internal/stats"
 
 	"github.com/spf13/cobra"
 )
@@ -53,6 +57,8 @@ It writes concurrent_results.json, a record as each test ends.`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone
   bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
+  bench stress --find-limit                  # and on past the last rung until something gives
+  bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -61,7 +67,7 @@ It writes concurrent_results.json, a record as each test ends.`,
 				return err
 			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(have []record.Record) ([]record.Test, error) {
-				return runner.WithBaselines(plan, have, l.runs), nil
+				return l.repeats(runner.WithBaselines(plan, have, l.runs))
 			})
 		},
 	}
@@ -76,6 +82,73 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 	c.Flags().IntVar(&l.concurrent, "concurrent", 0, "run one test of so many requests at once instead of the matrix")
 	c.Flags().IntVar(&l.requests, "requests", 0, "requests of each repeat, kept in flight (default: one burst of --concurrent)")
 	c.Flags().StringVar(&l.matrix, "matrix", "", "YAML or JSON file with tests of one's own")
+	c.Flags().BoolVar(&l.findLimit, "find-limit", false, "go on past the last test of each shape until something gives, then halve the gap")
+	c.Flags().IntVar(&l.maxConcurrent, "max-concurrent", 1024, "highest concurrency --find-limit may go to")
+	c.Flags().StringVar(&l.precise, "until-precise", "", "repeat each test until the 95 % intervals of throughput and latency are that narrow: 5%")
+	c.Flags().IntVar(&l.maxRuns, "max-runs", 20, "most repeats --until-precise may take")
+}
+
+// precision reads --until-precise; 0 where it was not given.
+func (f *loadFlags) precision() (float64, error) {
+	if f.precise == "" {
+		return 0, nil
+	}
+	number, ok := strings.CutSuffix(f.precise, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil || !(v > 0 && v < 100) {
+		return 0, usagef("--until-precise %q: want a share of the mean above 0%% and below 100%%, such as 5%%", f.precise)
+	}
+	return v / 100, nil
+}
+
+// repeats applies --until-precise to a plan: the tests have room for the most repeats it may take.
+func (f *loadFlags) repeats(tests []record.Test) ([]record.Test, error) {
+	p, err := f.precision()
+	if err != nil || p == 0 {
+		return tests, err
+	}
+	if f.maxRuns < stats.MinRepeats || f.maxRuns > 1000 {
+		return nil, usagef("--max-runs %d: an interval needs %d repeats, want %d to 1000", f.maxRuns, stats.MinRepeats, stats.MinRepeats)
+	}
+	tests = slices.Clone(tests)
+	for i := range tests {
+		tests[i].Runs = f.maxRuns
+	}
+	return tests, nil
+}
+
+// limitSearch makes the tests that --find-limit adds to the plan's ladders, one after the other; nil where it was not
+// asked for.
+func (m *measurement) limitSearch(tests []record.Test) func() (record.Test, bool, string, error) {
+	if !m.load.findLimit {
+		return nil
+	}
+	var shapes []runner.Shape
+	for _, t := range tests {
+		if s := runner.ShapeOf(t); t.Kind == record.KindConcurrent && !slices.Contains(shapes, s) {
+			shapes = append(shapes, s)
+		}
+	}
+	runs := tests[len(tests)-1].Runs
+	added := 0
+	return func() (t record.Test, more bool, why string, err error) {
+		var ends []string
+		for len(shapes) > 0 {
+			in, err := readInput(m.folder)
+			if err != nil {
+				return t, false, "", err
+			}
+			s := shapes[0]
+			n, done := analysis.NextRung(analysis.Input{Run: in.Run, Baselines: in.Baselines, Tests: in.Tests}, s.InputTokens, s.OutputTokens, added, m.load.maxConcurrent)
+			if done.En == "" {
+				added++
+				return runner.Single(n, s, runs, 0), true, strings.Join(ends, "; "), nil
+			}
+			ends = append(ends, fmt.Sprintf("%d/%d tokens: %s", s.InputTokens, s.OutputTokens, done.En))
+			shapes, added = shapes[1:], 0
+		}
+		return t, false, strings.Join(ends, "; "), nil
+	}
 }
 
 // stressPlan is the matrix asked for, without the baselines it may need.

@@ -197,6 +197,22 @@ func (f *Folder) ReopenRequestLog(name string) (*RequestLog, *RequestFile, error
 	return &RequestLog{file: file, size: content.size, name: name}, content, nil
 }
 
+// ReadRequests reads the requests of a data file by its name in the folder, void attempts included; a missing file or
+// name is none.
+func (f *Folder) ReadRequests(name string) ([]Request, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := ReadRequests(f.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return content.Requests, nil
+}
+
 // Append writes one finished request.
 func (l *RequestLog) Append(r Request) error { return l.append(r) }
 

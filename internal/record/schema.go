@@ -211,8 +211,18 @@ type Detail struct {
 	GPUSampling *GPUSampling `json:"gpu_sampling"`
 	// GPUProcesses are the compute processes seen on the GPUs; null where the driver does not tell.
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
-	Incident     *Incident        `json:"incident"` // null where the server did not break under the test
+	Precision    *Precision       `json:"precision"` // where repeats were added until it was reached; else null
+	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
 	Files        Files            `json:"files"`
+}
+
+// Precision is how narrow the 95 % intervals over the repeats became: half their width as a share of the mean.
+type Precision struct {
+	Asked      float64 `json:"asked"`
+	Repeats    int     `json:"repeats"`
+	Throughput float64 `json:"throughput"`
+	Latency    float64 `json:"total_latency"`
+	Reached    bool    `json:"reached"` // else the largest number of repeats was taken and it cannot be had with them
 }
 
 // ClientLoad is how the measuring program itself fared during the repeats.

@@ -368,7 +368,7 @@ func (b builder) expectations() section {
 
 func (b builder) charts(figures []figure, missing []string) section {
 	s := section{title: b.t(wCharts)}
-	captions := map[string]record.Text{"throughput": wThroughput, "ttft": wTTFT, "tpot": wTPOT, "latency": wLatency, "memory": wMemory,
+	captions := map[string]record.Text{"throughput": wThroughput, "ttft": wTTFT, "tpot": wTPOT, "latency": wLatency, "memory": wMemory, "timeline": wTimeline,
 		"sizing-memory": wSizingMemory, "sizing-price": wSizingPrice}
 	memory := false
 	for i := range figures {

@@ -10,6 +10,8 @@ import (
 
 // Words of what server, GPUs and client saw of themselves.
 var (
+	wTimeline = tr("One repeat of the first test beyond the limits (else of the largest): requests, server and GPU on one clock.",
+		"한계를 처음 넘은 테스트(없으면 가장 큰 테스트)의 한 구간: 요청, 서버, GPU를 같은 시계로 표시합니다.")
 	wTelemetry    = tr("What server, GPU and client saw", "서버, GPU, 클라이언트의 자체 관측")
 	wServerTable  = tr("The server's own figures, over the same repeats", "서버 자체 지표 (같은 구간)")
 	wQueueMS      = tr("Queue ms", "대기 ms")

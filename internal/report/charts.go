@@ -41,6 +41,13 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 			return nil, nil, err
 		}
 	}
+	timeline, unread := timelineChart(in)
+	missing = append(missing, unread...)
+	if timeline != nil {
+		if err := add(timeline); err != nil {
+			return nil, nil, err
+		}
+	}
 	sized, err := drawSizing(in.Sizing)
 	return append(figures, sized...), missing, err
 }

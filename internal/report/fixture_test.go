@@ -56,7 +56,7 @@ type folder struct{ recs []record.Record }
 
 func (f folder) find(name string) (record.Record, error) {
 	for _, r := range f.recs {
-		if r.Detail.Files.MemoryLog == name || r.Detail.Files.ServerMetrics == name {
+		if f := r.Detail.Files; f.MemoryLog == name || f.ServerMetrics == name || f.Requests == name {
 			return r, nil
 		}
 	}
@@ -71,6 +71,21 @@ func (f folder) ReadGPUSamples(name string) ([]record.GPUSample, error) {
 	var out []record.GPUSample
 	for at := r.Detail.StartNS; at < r.Detail.EndNS; at += 100e6 {
 		out = append(out, record.GPUSample{AtNS: at, MemoryUsedMiB: new(22900 + 10*math.Sin(float64(at)/1e9)), MemoryTotalMiB: new(24576.0)})
+	}
+	return out, nil
+}
+
+func (f folder) ReadRequests(name string) ([]record.Request, error) {
+	r, err := f.find(name)
+	if err != nil || len(r.Detail.Repeats) == 0 {
+		return nil, err
+	}
+	var out []record.Request
+	p := r.Detail.Repeats[0]
+	for i := range r.ConcurrentRequests {
+		first := p.StartNS + int64(i+1)*20e6
+		out = append(out, record.Request{TestID: r.TestID, Run: p.Run, Attempt: p.Attempt, Index: i, SentNS: p.StartNS, FirstTokenNS: &first,
+			EndNS: p.EndNS, Success: i%7 != 6})
 	}
 	return out, nil
 }

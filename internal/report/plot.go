@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -25,6 +26,7 @@ const (
 	chartWidth  = 560.0
 	panelHeight = 300.0 // of a single panel, title and legend included
 	stackHeight = 420.0 // of two panels
+	morePanel   = 110.0 // and of each further one
 	margin      = 14.0
 	plotWidth   = 480.0 // of the data area, near enough to place labels
 	pngDPI      = 120
@@ -46,6 +48,8 @@ type panel struct {
 	yTop           float64 // top of the y axis; 0: taken from the data
 	series         []series
 	lines          []polyline
+	bars           []hbar
+	whole          bool // the y axis counts things: no ticks between whole numbers
 	levels         []level
 	spans          []span
 	nameSpans      bool
@@ -97,6 +101,8 @@ const (
 	markFill
 	markTick
 	markDot
+	markWait
+	markAnswer
 )
 
 // neutral is the style of what belongs to no series.
@@ -133,8 +139,8 @@ func textStyle(size float64, weight xfont.Weight) text.Style {
 // render draws the chart in both formats.
 func (c *chart) render() (figure, error) {
 	height := vg.Points(panelHeight)
-	if len(c.panels) > 1 {
-		height = vg.Points(stackHeight)
+	if n := len(c.panels); n > 1 {
+		height = vg.Points(stackHeight + float64(n-2)*morePanel)
 	}
 	return paint(c.name, c.title, height, c.draw)
 }
@@ -234,6 +240,10 @@ func (e entry) draw(dc draw.Canvas, x, y, width vg.Length) {
 		dc.FillPolygon(fillOf(e.style), []vg.Point{{X: x, Y: y - 4}, {X: x + width, Y: y - 4}, {X: x + width, Y: y + 4}, {X: x, Y: y + 4}})
 	case markTick:
 		dc.StrokeLine2(needStyle(), x+width/2, y-6, x+width/2, y+6)
+	case markWait:
+		dc.StrokeLine2(draw.LineStyle{Color: colourOf(neutral), Width: 1.5}, x, y, x+width, y)
+	case markAnswer:
+		dc.StrokeLine2(draw.LineStyle{Color: colourOf(0), Width: 5}, x, y, x+width, y)
 	case markDot:
 		dc.DrawGlyph(dotOf(e.style), middle)
 	case markSpan:
@@ -274,9 +284,29 @@ func (p *panel) plot() *plot.Plot {
 		pl.X.Scale = plot.LogScale{}
 	}
 	ticks := niceTicks(p.highest())
+	if p.whole {
+		ticks = wholeTicks(ticks, p.highest())
+	}
 	pl.Y.Min, pl.Y.Max, pl.Y.Tick.Marker = 0, ticks[len(ticks)-1].Value, plot.ConstantTicks(ticks)
 	pl.Add(p)
 	return pl
+}
+
+// wholeTicks leaves out what lies between whole numbers and goes on to the top.
+func wholeTicks(ticks []plot.Tick, top float64) []plot.Tick {
+	ticks = slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value != math.Trunc(t.Value) })
+	step := 1.0
+	if len(ticks) > 1 {
+		step = ticks[1].Value - ticks[0].Value
+	}
+	for v := ticks[len(ticks)-1].Value; v < top; {
+		v += step
+		ticks = append(ticks, plot.Tick{Value: v})
+	}
+	for i := range ticks {
+		ticks[i].Label = unit.Count(int64(ticks[i].Value))
+	}
+	return ticks
 }
 
 // highest is the largest value the y axis must hold.
@@ -316,6 +346,7 @@ func (p *panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	for _, l := range p.levels {
 		c.StrokeLine2(levelStyle(l.style), c.Min.X, y(l.y), c.Max.X, y(l.y))
 	}
+	p.drawBars(c, at)
 	for _, l := range p.lines {
 		c.StrokeLines(draw.LineStyle{Color: colourOf(l.style), Width: 1.5}, project(l.points, at))
 		if len(l.points) == 1 {

@@ -30,6 +30,7 @@ type Input struct {
 type Samples interface {
 	ReadGPUSamples(name string) ([]record.GPUSample, error)
 	ReadServerRows(name string) ([]record.ServerRow, error)
+	ReadRequests(name string) ([]record.Request, error)
 }
 
 // WriteAll writes the report in one language (English or Korean) through write, which puts a whole

@@ -72,9 +72,14 @@ type Options struct {
 	// WaitReturn is how long a server that died is waited for; 0 = not at all. Recheck says whether the one that
 	// is there again is the same; it may be nil.
 	WaitReturn time.Duration
-	Recheck    func(ctx context.Context) error
-	Control    *Control
-	Observe    func(Event) // must not block
+	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
+	// from their means than that share of them.
+	Precise float64
+	// Next, where not nil, is asked for a further test once all are done, until it has none; why says what it found.
+	Next    func() (t record.Test, more bool, why string, err error)
+	Recheck func(ctx context.Context) error
+	Control *Control
+	Observe func(Event) // must not block
 }
 
 // Control carries a user's wishes into a run. It is atomic because in virtual time no channel or
@@ -164,33 +169,63 @@ func Run(ctx context.Context, o Options, tests []record.Test) error {
 	if err := r.loadBaselines(); err != nil {
 		return err
 	}
-	for i, t := range tests {
-		done, err := r.isDone(t)
-		if err != nil {
+	for i := 0; ; i++ {
+		if i == len(tests) {
+			t, more, err := r.another()
+			if err != nil {
+				return err
+			}
+			if !more {
+				break
+			}
+			tests = append(tests[:i:i], t)
+		}
+		if err := r.take(ctx, tests[i], i+1, len(tests)); err != nil {
 			return err
-		}
-		if done {
-			r.Observe(Event{Kind: TestSkipped, Test: t, Number: i + 1, Total: len(tests)})
-			continue
-		}
-		if r.draining.Load() {
-			return ErrInterrupted
-		}
-		rec, err := r.testOrReturn(ctx, t, i+1, len(tests))
-		if err != nil {
-			return err
-		}
-		r.noteBaseline(rec)
-		r.Observe(Event{Kind: TestDone, Test: t, Number: i + 1, Total: len(tests), Record: &rec})
-		if err := r.survive(ctx, t, i+1, len(tests), &rec); err != nil {
-			return err
-		}
-		if i < len(tests)-1 {
-			r.cooldown(ctx, t, i+1, len(tests))
 		}
 	}
 	if r.draining.Load() {
 		return ErrInterrupted
+	}
+	return nil
+}
+
+// another asks for a test beyond the plan.
+func (r *run) another() (t record.Test, more bool, err error) {
+	if r.Next == nil || r.draining.Load() {
+		return t, false, nil
+	}
+	t, more, why, err := r.Next()
+	if why != "" {
+		r.Observe(Event{Kind: Note, Test: t, Text: why})
+	}
+	return t, more, err
+}
+
+// take does one test, with what comes after it.
+func (r *run) take(ctx context.Context, t record.Test, number, total int) error {
+	done, err := r.isDone(t)
+	if err != nil {
+		return err
+	}
+	if done {
+		r.Observe(Event{Kind: TestSkipped, Test: t, Number: number, Total: total})
+		return nil
+	}
+	if r.draining.Load() {
+		return ErrInterrupted
+	}
+	rec, err := r.testOrReturn(ctx, t, number, total)
+	if err != nil {
+		return err
+	}
+	r.noteBaseline(rec)
+	r.Observe(Event{Kind: TestDone, Test: t, Number: number, Total: total, Record: &rec})
+	if err := r.survive(ctx, t, number, total, &rec); err != nil {
+		return err
+	}
+	if number < total || r.Next != nil {
+		r.cooldown(ctx, t, number, total)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type summary struct {
 
 	scrapes      *record.Scrapes
 	client       *watch // nil on simulated time
+	precision    *record.Precision
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
 }
@@ -111,7 +112,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	}
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
-	d.Phases, d.Energy = phases(all), s.energy(ok)
+	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 

@@ -123,6 +123,9 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			dead = true // of it: that is the test's result
 			break
 		}
+		if p := precision(attempts, r.Precise); r.Precise > 0 && p != nil && p.Reached {
+			break
+		}
 	}
 	if err := log.Sync(); err != nil {
 		return record.Record{}, err
@@ -130,6 +133,9 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client}
 	sum.files.Requests = log.Name()
+	if r.Precise > 0 {
+		sum.precision = precision(attempts, r.Precise)
+	}
 	if err := s.flush(ctx, &sum, r.Folder); err != nil {
 		return record.Record{}, err
 	}
