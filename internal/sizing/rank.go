@@ -109,10 +109,28 @@ func options(candidates []candidate) record.Options {
 		}
 	}
 	if cheapest >= 0 {
-		out.CheapestCloud = option(candidates[cheapest], say(
-			"the lowest price per hour among offers that carry the demand", "요구를 수용하는 클라우드 상품 중 시간당 요금이 가장 낮음"))
+		why := say("the lowest price per hour among offers that carry the demand", "요구를 수용하는 클라우드 상품 중 시간당 요금이 가장 낮음")
+		if c := cheaperAssumed(candidates, candidates[cheapest]); c != nil {
+			text := say("; %[1]d × %[2]s would cost %[3]s if a machine of that size is hired at the same rate per GPU",
+				"; 같은 GPU 단가로 그 크기의 인스턴스를 빌릴 수 있다면 %[1]d × %[2]s은(는) %[3]s", c.setup.Count, c.setup.GPU, unit.USD(hourUSD(*c)))
+			why.En, why.Ko = why.En+text.En, why.Ko+text.Ko
+		}
+		out.CheapestCloud = option(candidates[cheapest], why)
 	}
 	return out
+}
+
+// cheaperAssumed is the cheapest set-up that carries the demand for less than c by an offer nobody lists; nil where
+// there is none.
+func cheaperAssumed(candidates []candidate, c candidate) *candidate {
+	var best *candidate
+	for i := range candidates {
+		x := &candidates[i]
+		if x.qualifies() && hourUSD(*x) < hourUSD(c) && x.setup.Price.Hour.Assumed && (best == nil || hourUSD(*x) < hourUSD(*best)) {
+			best = x
+		}
+	}
+	return best
 }
 
 // byHour compares by the price of an hour; an offer as it stands comes before one that is assumed.
