@@ -164,13 +164,6 @@ func (g *gpuSampling) lastUtil() float64 {
 	return g.util
 }
 
-// failedLog is why the log could not be written.
-func (g *gpuSampling) failedLog() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.err
-}
-
 // close ends the log; nothing reads the GPUs any more.
 func (g *gpuSampling) close() error { return errors.Join(g.err, g.log.Close()) }
 

@@ -18,7 +18,7 @@ type sampling struct {
 	server *serverSampling // nil where /metrics is not
 }
 
-func startSampling(ctx context.Context, r *run, requests string) (*sampling, error) {
+func startSampling(ctx context.Context, r *run, requests string) *sampling {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &sampling{cancel: cancel}
 	if r.HasMetrics {
@@ -34,7 +34,7 @@ func startSampling(ctx context.Context, r *run, requests string) (*sampling, err
 		s.wg.Go(func() { g.pace.run(ctx, r.GPUs.Period(), func() { g.sample(ctx) }) })
 		s.wg.Go(func() { every(ctx, processPeriod, func() { g.list(ctx) }) })
 	}
-	return s, nil
+	return s
 }
 
 // every calls f each period until ctx ends. A tick that comes while f runs is dropped, not queued.

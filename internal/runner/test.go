@@ -29,10 +29,7 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 		return record.Record{}, err
 	}
 	defer log.Close()
-	s, err := startSampling(ctx, r, log.Name())
-	if err != nil {
-		return record.Record{}, err
-	}
+	s := startSampling(ctx, r, log.Name())
 	rec, err := r.measure(ctx, t, log, content, s, event)
 	err = errors.Join(err, s.stop())
 	s.notes(r.said, func(text string) { event(Event{Kind: Note, Text: text}) })
