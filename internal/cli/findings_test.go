@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -162,3 +163,28 @@ func (w *slowWriter) Write(p []byte) (int, error) {
 
 // Unwrap lets the simulator flush through.
 func (w *slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// readOne is the only record of a file.
+func readOne(t *testing.T, dir, file string) record.Record {
+	t.Helper()
+	folder, err := record.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs, err := folder.ReadRecords(file)
+	if err != nil || len(recs) != 1 {
+		t.Fatalf("%d records, %v", len(recs), err)
+	}
+	return recs[0]
+}
+
+// found says whether a record has a finding with that evidence.
+func found(rec record.Record, check, evidence string) bool {
+	return slices.ContainsFunc(rec.Trust.Findings, func(f record.Finding) bool { return f.Check == check && strings.Contains(f.Evidence, evidence) })
+}
+
+// stressed are the arguments of a short test against url.
+func stressed(url, dir string) []string {
+	return []string{"stress", "--base-url", url, "--concurrent", "2", "--runs", "2", "--warmup", "1", "--cooldown", "0s",
+		"--input-tokens", "64", "--output-tokens", "20", "--out", dir}
+}
