@@ -288,7 +288,7 @@ func TestForeignTraffic(t *testing.T) {
 			if foreign {
 				waitForRequests(t, dir)
 				for range 3 {
-					others.Go(func() { ask(ctx, url, s.ServedModel(), 20) })
+					others.Go(func() { ask(ctx, url, s.ServedModel(), 60, 20) })
 				}
 			}
 			err := cmd.Wait()
@@ -326,10 +326,11 @@ func waitForRequests(t *testing.T, dir string) {
 	t.Fatal("no request ended in 30 s")
 }
 
-// ask is another client: it asks for answers one after another, at most so many, until ctx ends or one fails.
-func ask(ctx context.Context, url, model string, most int) {
+// ask is another client: it asks for answers of so many tokens one after another, at most so many of them, until ctx
+// ends or one fails.
+func ask(ctx context.Context, url, model string, tokens, most int) {
 	for range most {
-		body := strings.NewReader(fmt.Sprintf(`{"model":%q,"prompt":"count to a hundred","max_tokens":60,"ignore_eos":true}`, model))
+		body := strings.NewReader(fmt.Sprintf(`{"model":%q,"prompt":"count to a hundred","max_tokens":%d,"ignore_eos":true}`, model, tokens))
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/completions", body)
 		if err != nil {
 			return
