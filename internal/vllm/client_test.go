@@ -281,13 +281,14 @@ func TestTLS(t *testing.T) {
 			return
 		}
 		defer up.Close()
-		w.WriteHeader(http.StatusOK)
-		down, _, err := w.(http.Hijacker).Hijack()
+		// Taken over before the answer: the server would read on, and keep what the client says next.
+		down, early, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
 		defer down.Close()
-		go io.Copy(up, down)
+		io.WriteString(down, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(up, early)
 		io.Copy(down, up)
 	}))
 	defer proxy.Close()
