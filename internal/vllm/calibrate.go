@@ -147,13 +147,13 @@ func (m *metronome) tick() {
 			text = last
 		}
 		for k, c := range burst {
-			at := m.clock.Now()
+			// Noted before the write: the client may have read and compared before it returns.
+			m.mu.Lock()
+			m.writeNS[k] = append(m.writeNS[k], m.clock.Now())
+			m.mu.Unlock()
 			if _, err := c.Write(text); err != nil {
 				return
 			}
-			m.mu.Lock()
-			m.writeNS[k] = append(m.writeNS[k], at)
-			m.mu.Unlock()
 		}
 	}
 }
