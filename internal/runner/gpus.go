@@ -30,7 +30,7 @@ type gpuSampling struct {
 	log    *record.SampleLog[record.GPUSample]
 	name   string // of the log
 	pace   pace
-	turn   sync.Mutex // one reading at a time, so that stamps stay in order
+	turn   turn // one reading at a time, so that stamps stay in order
 
 	mu        sync.Mutex // guards what follows
 	instants  int
@@ -50,15 +50,17 @@ type processKey struct {
 }
 
 func newGPUSampling(r *run, requests string) *gpuSampling {
-	g := &gpuSampling{source: r.GPUs, clock: r.Clock, processes: map[processKey]record.GPUProcessSeen{}}
+	g := &gpuSampling{source: r.GPUs, clock: r.Clock, turn: newTurn(), processes: map[processKey]record.GPUProcessSeen{}}
 	g.log, g.name = r.Folder.NewGPULog(requests, r.GPUInfo)
 	return g
 }
 
 // sample reads every GPU once.
 func (g *gpuSampling) sample(ctx context.Context) {
-	g.turn.Lock()
-	defer g.turn.Unlock()
+	if !g.turn.take(ctx) {
+		return
+	}
+	defer g.turn.pass()
 	if g.over(&g.abandoned) {
 		return
 	}

@@ -30,7 +30,7 @@ type serverSampling struct {
 	folder   *record.Folder
 	requests string
 	pace     pace
-	turn     sync.Mutex // one scrape at a time, so that stamps and deltas stay in order
+	turn     turn // one scrape at a time, so that stamps and deltas stay in order
 
 	mu        sync.Mutex // guards what follows
 	log       *record.SampleLog[record.ServerRow]
@@ -47,7 +47,7 @@ type serverSampling struct {
 }
 
 func newServerSampling(r *run, requests string) *serverSampling {
-	return &serverSampling{target: r.Target, clock: r.Clock, folder: r.Folder, requests: requests}
+	return &serverSampling{target: r.Target, clock: r.Clock, folder: r.Folder, requests: requests, turn: newTurn()}
 }
 
 // scrape reads /metrics once and returns what it saw; nil when it could not.
@@ -55,8 +55,10 @@ func (s *serverSampling) scrape(ctx context.Context) *record.ServerSample {
 	if s == nil {
 		return nil
 	}
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if !s.turn.take(ctx) {
+		return nil
+	}
+	defer s.turn.pass()
 	if s.given() {
 		return nil
 	}
@@ -104,13 +106,17 @@ const (
 
 // settle scrapes until the server has nothing running and its counters stand still, so that the repeat's are
 // whole. Tokens are watched beside finished requests: one whose client went away is counted as finished by no
-// version, but its last tokens are.
+// version, but its last tokens are. A scrape that fails is tried once more: after the last repeat no other follows.
 func (s *serverSampling) settle(ctx context.Context) {
 	last := [2]float64{-1, -1}
+	failed := 0
 	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(settlePoll) {
 		got := s.scrape(ctx)
 		if got == nil {
-			return
+			if failed++; failed > 1 {
+				return
+			}
+			continue
 		}
 		now := [2]float64{orZero(got.FinishedRequests), orZero(got.GenerationTokens)}
 		if zero(got.Running) && zero(got.Waiting) && now == last {

@@ -61,3 +61,21 @@ func (p *pace) lateness() (meanMS, maxMS float64, missed int) {
 	}
 	return meanMS, ms(p.latest), p.missed
 }
+
+// turn lets one caller in at a time. It is a channel because waiting for a mutex neither ends with a context nor lets
+// virtual time go on: one reading that hangs would hold up the other's.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// take waits for the turn; false when ctx ended first.
+func (t turn) take(ctx context.Context) bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (t turn) pass() { <-t }

@@ -245,10 +245,11 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 			return nil, ErrInterrupted
 		}
 	}
+	// Before the connections: a /metrics that hangs must not let them grow too old for the burst.
+	s.sample(ctx)
 	if err := r.Target.Open(ctx, min(t.Concurrent, t.Requests)); err != nil {
 		return nil, r.openError(ctx, t, err)
 	}
-	s.sample(ctx)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

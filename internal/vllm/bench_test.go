@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -157,13 +158,20 @@ func BenchmarkStream(b *testing.B) {
 	b.ReportMetric(float64(parse)/float64(discard), "ratio")
 }
 
+// metricsText is what a real 0.32 under load serves.
+func metricsText(t testing.TB) []byte {
+	t.Helper()
+	capture, _ := readReply(t, "testdata/real", "metrics-under-load")
+	_, body, _ := bytes.Cut(capture, []byte("\r\n\r\n"))
+	if !bytes.Contains(body, []byte("vllm:")) {
+		t.Fatal("no metrics")
+	}
+	return body
+}
+
 // BenchmarkMetrics is one scrape's parsing.
 func BenchmarkMetrics(b *testing.B) {
-	text, _ := readReply(b, "testdata/real", "metrics-under-load")
-	_, body, _ := bytes.Cut(text, []byte("\r\n\r\n"))
-	if !strings.Contains(string(body), "vllm:") {
-		b.Fatal("no metrics")
-	}
+	body := metricsText(b)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		if _, err := parseMetrics(body); err != nil {
@@ -171,5 +179,19 @@ func BenchmarkMetrics(b *testing.B) {
 		}
 	}
 	// A scrape every half second, as a share of one processor.
+	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/0.5, "%core")
+}
+
+// BenchmarkScrape is a whole scrape over loopback, what the serving side costs here included.
+func BenchmarkScrape(b *testing.B) {
+	body := metricsText(b)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }))
+	defer server.Close()
+	c := newClient(b, Options{BaseURL: server.URL})
+	for b.Loop() {
+		if _, err := c.Metrics(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
 	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/0.5, "%core")
 }

@@ -69,6 +69,10 @@ const (
 	finishedLabel = "finished_reason"
 )
 
+// reasonsOfAll are the finish reasons that every version knows. V0 serves each from its first occurrence on: where the
+// family is served without one of them, it has not occurred.
+var reasonsOfAll = []string{"stop", "length", "abort"}
+
 // wanted are the names of the lines that are read: two dozen of a thousand.
 var wanted = func() map[string]bool {
 	out := map[string]bool{metricCacheConfig: true}
@@ -140,6 +144,9 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 	}
 	for i, reason := range record.FinishReasons {
 		s.FinishedBy[i] = f.sumOf(namesFinished, finishedLabel, reason)
+		if s.FinishedBy[i] == nil && s.FinishedRequests != nil && slices.Contains(reasonsOfAll, reason) {
+			s.FinishedBy[i] = new(0.0)
+		}
 	}
 	for i, names := range namesTimes {
 		s.Times[i] = f.timing(names)
@@ -273,17 +280,8 @@ func labelOf(m *dto.Metric, name string) string {
 	return ""
 }
 
-// value is a series' number; ok is false for NaN, the infinities, and what is no single number.
+// value is a series' number, untyped since pick keeps no TYPE line; ok is false for NaN and the infinities.
 func value(m *dto.Metric) (v float64, ok bool) {
-	switch {
-	case m.GetGauge() != nil:
-		v = m.GetGauge().GetValue()
-	case m.GetCounter() != nil:
-		v = m.GetCounter().GetValue()
-	case m.GetUntyped() != nil:
-		v = m.GetUntyped().GetValue()
-	default:
-		return 0, false
-	}
+	v = m.GetUntyped().GetValue()
 	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
 }

@@ -1,12 +1,17 @@
 package vllm
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"bench/internal/record"
 )
@@ -50,8 +55,8 @@ func TestParseMetricsTimes(t *testing.T) {
 	}{
 		"testdata/metrics-v0.prom": {
 			times: map[int]timing{record.TimeQueue: {18.51708470760976, 98}, record.TimeTTFT: {30.805220469560933, 101}, record.TimeITL: {390.8126999999814, 21856}},
-			// V0 serves the reasons that have occurred.
-			finished: map[int]float64{0: 60, 1: 38},
+			// V0 serves the reasons that have occurred: nothing was aborted, and later reasons it does not know.
+			finished: map[int]float64{0: 60, 1: 38, 2: 0},
 		},
 		"testdata/metrics-v1.prom": {
 			times:     map[int]timing{record.TimeQueue: {685.6795078541091, 109}, record.TimeTTFT: {791.7422209467862, 117}},
@@ -100,26 +105,57 @@ func TestParseMetricsEngines(t *testing.T) {
 	}
 }
 
-// TestPickKeepsAll: leaving lines out changes nothing of what is read from the whole text.
+// TestPickKeepsAll: each wanted series has the value that the parser reads from the whole text, types and all.
 func TestPickKeepsAll(t *testing.T) {
-	text, err := os.ReadFile("testdata/metrics-v1.prom")
-	if err != nil {
-		t.Fatal(err)
+	read := func(text []byte) map[string]*dto.MetricFamily {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return families
 	}
-	kept := pick(text)
-	if len(kept) == 0 || len(kept) > len(text)/4 {
-		t.Errorf("%d of %d bytes are kept", len(kept), len(text))
+	texts := map[string][]byte{"0.32": metricsText(t)}
+	for _, version := range []string{"v0", "v1"} {
+		text, err := os.ReadFile("testdata/metrics-" + version + ".prom")
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[version] = text
 	}
-	whole, err := parseMetrics(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	part, err := parseMetrics(kept)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(whole, part) {
-		t.Errorf("read %+v of the whole and %+v of what is kept", whole, part)
+	for version, text := range texts {
+		kept := pick(text)
+		if len(kept) > len(text)/4 {
+			t.Errorf("%s: %d of %d bytes are kept", version, len(kept), len(text))
+		}
+		whole, part := read(text), read(kept)
+		served := 0
+		for name := range wanted {
+			var want, got []float64
+			for _, m := range whole[name].GetMetric() { // nil-safe: of these getters only the one of its type is not 0
+				want = append(want, m.GetGauge().GetValue()+m.GetCounter().GetValue()+m.GetUntyped().GetValue())
+			}
+			for _, m := range whole[strings.TrimSuffix(name, "_sum")].GetMetric() {
+				if m.Histogram != nil {
+					want = append(want, m.Histogram.GetSampleSum())
+				}
+			}
+			for _, m := range whole[strings.TrimSuffix(name, "_count")].GetMetric() {
+				if m.Histogram != nil {
+					want = append(want, float64(m.Histogram.GetSampleCount()))
+				}
+			}
+			for _, m := range part[name].GetMetric() {
+				got = append(got, m.GetUntyped().GetValue())
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %s is %v, in the whole text %v", version, name, got, want)
+			}
+			served += min(len(want), 1)
+		}
+		if served < 15 {
+			t.Errorf("%s: only %d wanted names are served", version, served)
+		}
 	}
 }
 
