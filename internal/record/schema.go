@@ -232,7 +232,7 @@ type ClientLoad struct {
 	RunDelayMS   *float64 `json:"run_delay_ms"`    // its threads waited so long for a processor; null where the kernel does not tell
 	GCPauses     int      `json:"gc_pauses"`       // of the garbage collector
 	GCPauseMaxMS float64  `json:"gc_pause_max_ms"` // upper bound of the longest one's bucket
-	CPUShare     *float64 `json:"cpu_share"`       // of all processors the program may use, 0–1
+	CPUShare     *float64 `json:"cpu_share"`       // of all processors the program may use, 0–1; null where the kernel does not tell
 	Limited      bool     `json:"client_limited"`  // the client, not the server, may have set the figures
 	Why          string   `json:"why,omitempty"`
 }

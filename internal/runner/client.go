@@ -39,6 +39,7 @@ type watch struct {
 	measured  time.Duration
 	began     time.Time
 	cpu0      time.Duration
+	cpuOK     bool
 	delay0    time.Duration
 	delayOK   bool
 	gc0       []uint64
@@ -51,7 +52,8 @@ type watch struct {
 // start begins watching one repeat; end must follow.
 func (w *watch) start(ctx context.Context) {
 	ctx, w.cancel = context.WithCancel(ctx)
-	w.began, w.cpu0 = time.Now(), processorTime()
+	w.began = time.Now()
+	w.cpu0, w.cpuOK = processorTime()
 	w.delay0, w.delayOK = runDelay()
 	w.gc0, _ = gcPauses()
 	w.done.Go(func() {
@@ -79,9 +81,11 @@ func (w *watch) end() {
 	w.cancel()
 	w.done.Wait()
 	w.measured += time.Since(w.began)
-	w.cpu += processorTime() - w.cpu0
+	if cpu, ok := processorTime(); ok && w.cpuOK {
+		w.cpu += cpu - w.cpu0
+	}
 	if delay, ok := runDelay(); ok && w.delayOK {
-		w.delay += delay - w.delay0
+		w.delay += max(0, delay-w.delay0) // a thread that ended takes its figure with it
 	}
 	now, bounds := gcPauses()
 	for i := range now {
@@ -104,12 +108,14 @@ func (w *watch) load(tpotMS *float64) *record.ClientLoad {
 		out.LagMeanMS = ms(w.lag) / float64(w.wakes)
 	}
 	share := w.cpu.Seconds() / w.measured.Seconds() / float64(runtime.GOMAXPROCS(0))
-	out.CPUShare = &share
+	if w.cpuOK {
+		out.CPUShare = &share
+	}
 	if w.delayOK {
 		out.RunDelayMS = new(ms(w.delay))
 	}
 	switch {
-	case share >= limitedCPU:
+	case w.cpuOK && share >= limitedCPU:
 		out.Why = fmt.Sprintf("this program used %.0f %% of its processors", 100*share)
 	case w.delayOK && w.delay.Seconds() >= limitedDelay*w.measured.Seconds():
 		out.Why = fmt.Sprintf("its threads waited %.1f s for a processor in %.1f s of measuring: something else runs on this machine", w.delay.Seconds(), w.measured.Seconds())

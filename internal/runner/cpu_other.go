@@ -4,5 +4,5 @@ package runner
 
 import "time"
 
-// processorTime is not known here; a share of 0 limits nothing.
-func processorTime() time.Duration { return 0 }
+// processorTime is not known here.
+func processorTime() (d time.Duration, ok bool) { return 0, false }

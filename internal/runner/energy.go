@@ -15,18 +15,13 @@ const powerGap = time.Second
 func (s *summary) energy(ok []record.Request) *record.Energy {
 	out := record.Energy{}
 	var measured time.Duration
-	gpus := 0
-	for _, g := range s.gpuInfo {
+	for i, g := range s.gpuInfo {
 		var samples []record.GPUSample
 		for _, x := range s.gpu {
 			if x.Index == g.Index {
 				samples = append(samples, x)
 			}
 		}
-		if len(samples) == 0 {
-			continue
-		}
-		gpus++
 		for n := range s.test.Runs {
 			if len(s.repeats[n]) == 0 {
 				continue
@@ -37,7 +32,7 @@ func (s *summary) energy(ok []record.Request) *record.Energy {
 				return nil
 			}
 			out.Joules += joules
-			if gpus == 1 {
+			if i == 0 {
 				measured += time.Duration(end - start)
 			}
 			switch {

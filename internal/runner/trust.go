@@ -189,7 +189,8 @@ func (f flight) between(fromNS, toNS int64) int {
 // books holds the client's totals against the server's counters. Requests that succeeded here must all have been
 // finished there; those that failed here may have been. Each total therefore lies between the successes' and
 // the successes' and failures' together, and outside of that one of the two is wrong, or somebody else asks
-// the same server.
+// the same server. By name, too: what succeeded here must be among what the server neither aborted nor ended
+// with an error. (A request whose client goes away is in no count of current versions.)
 func (s *summary) books(j *judgement, v *record.ServerDelta, all []record.Request) {
 	if v == nil || !v.Complete {
 		return
@@ -201,7 +202,11 @@ func (s *summary) books(j *judgement, v *record.ServerDelta, all []record.Reques
 		output.enter(r.Success, orElse(r.CompletionTokens, max(r.CountedTokens, r.AskedOutputTokens)))
 	}
 	unproven := slices.ContainsFunc(all, func(r record.Request) bool { return r.Success && (r.PromptTokens == nil || r.CompletionTokens == nil) })
-	requests.compare(j, "finished requests", v.FinishedRequests, s.finishedBy(v))
+	requests.compare(j, "finished requests", v.FinishedRequests, finishedBy(v))
+	broken := v.FinishedBy["abort"] + v.FinishedBy["error"]
+	if n, sure := v.FinishedRequests, float64(requests.sure); n != nil && *n >= sure && *n-broken < sure {
+		j.void("books", "finished requests: %d succeeded here, the server finished %.0f of them whole%s", requests.sure, *n-broken, finishedBy(v))
+	}
 	if !unproven {
 		prompt.compare(j, "prompt tokens", v.PromptTokens, "")
 		output.compare(j, "output tokens", v.GenerationTokens, "")
@@ -236,7 +241,7 @@ func (a *account) compare(j *judgement, what string, server *float64, beside str
 }
 
 // finishedBy lists the server's own reasons, so that what was aborted there is named.
-func (s *summary) finishedBy(v *record.ServerDelta) string {
+func finishedBy(v *record.ServerDelta) string {
 	var parts []string
 	for _, reason := range record.FinishReasons {
 		if n := v.FinishedBy[reason]; n > 0 {

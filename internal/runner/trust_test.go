@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"bench/internal/record"
 )
@@ -51,11 +53,20 @@ func TestFindings(t *testing.T) {
 				s.repeats[0][i].Coalesced, s.repeats[1][i].Coalesced = 8, 8
 			}
 		}, "coalesced_reads", record.TrustDoubtful, "80 %"},
-		{"a busy machine", func(s *summary) { s.client = &watch{measured: 1e9, cpu: 64e9} }, "client_lag", record.TrustDoubtful, "client-limited"},
+		{"a busy machine", func(s *summary) {
+			s.client = &watch{measured: 1e9, cpu: 64e9 * time.Duration(runtime.GOMAXPROCS(0)), cpuOK: true}
+		}, "client_lag", record.TrustDoubtful, "client-limited"},
 		{"prefix cache", func(s *summary) { s.server[1].PrefixCacheQueries, s.server[1].PrefixCacheHits = new(200.0), new(10.0) }, "prefix_cache", record.TrustDoubtful, "10 of 200"},
 		{"prefix cache throughout", func(s *summary) { s.server[1].PrefixCacheQueries, s.server[1].PrefixCacheHits = new(200.0), new(160.0) }, "prefix_cache", record.TrustInvalid, "160 of 200"},
 		{"another client's requests", func(s *summary) { s.server[2] = served(1400, 5) }, "books", record.TrustDoubtful, "finished requests: 4 here, the server counted 7 (7 length)"},
 		{"a server that knows less", func(s *summary) { s.server[2] = served(1400, 1) }, "books", record.TrustInvalid, "do not know all"},
+		{"an answer that the server broke off", func(s *summary) {
+			s.server[2].FinishedBy[1], s.server[2].FinishedBy[2] = new(1.0), new(1.0)
+		}, "books", record.TrustInvalid, "4 succeeded here, the server finished 3 of them whole (3 length, 1 abort)"},
+		{"another client's answer that the server broke off", func(s *summary) {
+			s.server[2] = served(1400, 3)
+			s.server[2].FinishedBy[1], s.server[2].FinishedBy[2] = new(2.0), new(1.0)
+		}, "books", record.TrustDoubtful, "4 here, the server counted 5 (4 length, 1 abort)"},
 		{"more in flight than ours", func(s *summary) {
 			busy := func(at int64) record.ServerRow {
 				return record.ServerRow{AtNS: at * msNS, Running: new(2.0), Waiting: new(3.0), GenerationTokens: new(0.0)}
@@ -145,6 +156,13 @@ func TestEnergy(t *testing.T) {
 	} {
 		s := summarise([]record.Request{answer(0, 100, 100, 90, 11), answer(1, 100, 100, 90, 11)})
 		s.gpuInfo, s.gpu = []record.GPUInfo{{Index: 0}}, tc.samples
+		if alone := s.energy(s.all()); alone != nil {
+			s.gpuInfo = append(s.gpuInfo, record.GPUInfo{Index: 1})
+			if both := s.energy(s.all()); both != nil {
+				t.Errorf("%s: the energy of two GPUs is %+v where one of them told nothing", tc.name, both)
+			}
+			s.gpuInfo = s.gpuInfo[:1]
+		}
 		e := s.record().Detail.Energy
 		if tc.joules == 0 {
 			if e != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -51,7 +52,7 @@ func Calibrate(ctx context.Context, n int) (record.ClientCalibration, error) {
 	answers := make([]record.Request, n)
 	var running sync.WaitGroup
 	for i := range n {
-		p, err := c.Prepare(Generate{Endpoint: Chat, Prompt: "tick", MaxTokens: calibrationTokens, IgnoreEOS: true})
+		p, err := c.Prepare(Generate{Endpoint: Chat, Prompt: "tick", MaxTokens: calibrationTokens, IgnoreEOS: true, RequestID: strconv.Itoa(i)})
 		if err != nil {
 			return record.ClientCalibration{}, fmt.Errorf("calibrating the client: %w", err)
 		}
@@ -66,12 +67,18 @@ type metronome struct {
 	clock    *clock.Clock
 	listener net.Listener
 	n        int
-	ready    chan net.Conn
+	ready    chan numbered
 	done     sync.WaitGroup
 
 	mu      sync.Mutex
 	open    []net.Conn
-	writeNS [][]int64 // when each token was written, by connection in the order of the burst
+	writeNS [][]int64 // when each token was written, by the request's number
+}
+
+// numbered is a connection with the number of the request that came over it, which is the request's ID.
+type numbered struct {
+	request int
+	conn    net.Conn
 }
 
 func startMetronome(clk *clock.Clock, n int) (*metronome, error) {
@@ -79,7 +86,7 @@ func startMetronome(clk *clock.Clock, n int) (*metronome, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &metronome{clock: clk, listener: l, n: n, ready: make(chan net.Conn, n), writeNS: make([][]int64, n)}
+	m := &metronome{clock: clk, listener: l, n: n, ready: make(chan numbered, n), writeNS: make([][]int64, n)}
 	m.done.Go(m.accept)
 	m.done.Go(m.tick)
 	return m, nil
@@ -112,8 +119,11 @@ func (m *metronome) accept() {
 			if err != nil {
 				return
 			}
-			if _, err := io.Copy(io.Discard, req.Body); err == nil {
-				m.ready <- c
+			if _, err := io.Copy(io.Discard, req.Body); err != nil {
+				return
+			}
+			if i, err := strconv.Atoi(req.Header.Get("X-Request-Id")); err == nil && i >= 0 && i < m.n {
+				m.ready <- numbered{i, c}
 			}
 		})
 	}
@@ -121,13 +131,13 @@ func (m *metronome) accept() {
 
 // tick waits for the whole burst and gives each its next token at every step.
 func (m *metronome) tick() {
-	var burst []net.Conn
-	for len(burst) < m.n {
+	burst := make([]net.Conn, m.n)
+	for range m.n {
 		c, ok := <-m.ready
 		if !ok {
 			return
 		}
-		burst = append(burst, c)
+		burst[c.request] = c.conn
 	}
 	chunk := func(data string) []byte {
 		return fmt.Appendf(nil, "%x\r\ndata: %s\n\n\r\n", len(data)+len("data: \n\n"), data)
@@ -158,46 +168,29 @@ func (m *metronome) tick() {
 	}
 }
 
-// compare holds stamps against writes. Which answer went over which connection does not matter where all of a
-// step are compared in order: the k-th stamp of a step is held against its k-th write, which can only make a
-// delay between two streams look longer for one and shorter for the other.
+// compare holds each token's stamp against its write. Tokens of different streams are not mixed, so that the largest
+// difference is one that a token had.
 func (m *metronome) compare(answers []record.Request) (record.ClientCalibration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := record.ClientCalibration{Streams: m.n}
 	var added []float64
 	coalesced := 0
-	stamps := make([][]int64, calibrationTokens)
-	for _, r := range answers {
+	for k, r := range answers {
 		if !r.Success {
 			return out, fmt.Errorf("calibrating the client: a loopback stream failed: %s", r.Message)
 		}
 		coalesced += r.Coalesced
-		at := 0
+		wrote := m.writeNS[k]
 		for i, ns := range r.TokenNS {
 			tokens := 1
 			if r.TokensPerRead != nil {
 				tokens = r.TokensPerRead[i]
 			}
-			for range tokens {
-				if at < calibrationTokens {
-					stamps[at] = append(stamps[at], ns)
-				}
-				at++
+			for _, wroteNS := range wrote[:min(tokens, len(wrote))] {
+				added = append(added, float64(ns-wroteNS)/float64(time.Millisecond))
 			}
-		}
-	}
-	for i, got := range stamps {
-		var wrote []int64
-		for k := range m.n {
-			if i < len(m.writeNS[k]) {
-				wrote = append(wrote, m.writeNS[k][i])
-			}
-		}
-		slices.Sort(got)
-		slices.Sort(wrote)
-		for k := range min(len(got), len(wrote)) {
-			added = append(added, float64(got[k]-wrote[k])/float64(time.Millisecond))
+			wrote = wrote[min(tokens, len(wrote)):]
 		}
 	}
 	if len(added) == 0 {
