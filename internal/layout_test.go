@@ -14,7 +14,7 @@ import (
 var rows = map[string]int{
 	"cli":    5,
 	"report": 4, "term": 4, "accuracy": 4,
-	"runner": 3, "analysis": 3, "sizing": 3,
+	"runner": 3, "analysis": 3, "sizing": 3, "compare": 3,
 	"load": 2, "vllm": 2, "gpu": 2, "sim": 2,
 	"record": 1, "capacity": 1,
 	"catalog": 0, "stats": 0, "unit": 0, "clock": 0,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"bench/internal/analysis"
@@ -15,6 +14,7 @@ import (
 	"bench/internal/report"
 	"bench/internal/runner"
 	"bench/internal/stats"
+	"bench/internal/unit"
 
 	"github.com/spf13/cobra"
 )
@@ -93,12 +93,11 @@ func (f *loadFlags) precision() (float64, error) {
 	if f.precise == "" {
 		return 0, nil
 	}
-	number, ok := strings.CutSuffix(f.precise, "%")
-	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if !ok || err != nil || !(v > 0 && v < 100) {
-		return 0, usagef("--until-precise %q: want a share of the mean above 0%% and below 100%%, such as 5%%", f.precise)
+	v, err := unit.ParseShare(f.precise)
+	if err != nil {
+		return 0, usagef("--until-precise %w", err)
 	}
-	return v / 100, nil
+	return v, nil
 }
 
 // repeats applies --until-precise to a plan: the tests have room for the most repeats it may take.

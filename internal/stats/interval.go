@@ -1,6 +1,9 @@
 package stats
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // MinRepeats is the number of repeats from which an interval is given; fewer are shown as values,
 // because an interval from two or three is too wide and too fragile to decide anything.
@@ -21,24 +24,94 @@ func OverRepeats(repeats []float64) (iv Interval, ok bool) {
 	}
 	mean, _ := Mean(repeats)
 	sd, _ := SD(repeats)
-	half := t975(n-1) * sd / math.Sqrt(float64(n))
+	half := tQuantile(0.975, float64(n-1)) * sd / math.Sqrt(float64(n))
 	return Interval{Mean: mean, Low: mean - half, High: mean + half}, true
 }
 
-// t975 is the 0.975-quantile of Student's t with df ≥ MinRepeats−1 degrees of freedom: tabulated
-// up to 30, above that by the Cornish–Fisher expansion around the normal quantile (Abramowitz and
-// Stegun 26.7.5), which is then right to five decimals.
-func t975(df int) float64 {
-	table := [...]float64{
-		2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139, // 4–10
-		2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905, 2.109816, 2.100922, 2.093024, 2.085963, // 11–20
-		2.079614, 2.073873, 2.068658, 2.063899, 2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272, // 21–30
+// OverRatio is the two-sided confidence interval of mean(b)/mean(a) over repeats, at a level as 0.95; ok is false
+// where either side has fewer than [MinRepeats] or any value that is not positive. It is Welch's interval on the
+// logarithm of the ratio, the spread of each logarithm by the delta method: s²/(n·mean²).
+func OverRatio(a, b []float64, level float64) (iv Interval, ok bool) {
+	if min(len(a), len(b)) < MinRepeats || slices.Min(a) <= 0 || slices.Min(b) <= 0 {
+		return Interval{}, false
 	}
-	if i := df - 4; i < len(table) {
-		return table[i]
+	meanA, varA := logSpread(a)
+	meanB, varB := logSpread(b)
+	ratio := meanB / meanA
+	if varA+varB == 0 {
+		return Interval{Mean: ratio, Low: ratio, High: ratio}, true
 	}
-	const z = 1.959963984540054
-	v := float64(df)
-	z3, z5, z7 := z*z*z, math.Pow(z, 5), math.Pow(z, 7)
-	return z + (z3+z)/(4*v) + (5*z5+16*z3+3*z)/(96*v*v) + (3*z7+19*z5+17*z3-15*z)/(384*v*v*v)
+	df := (varA + varB) * (varA + varB) / (varA*varA/float64(len(a)-1) + varB*varB/float64(len(b)-1))
+	half := tQuantile((1+level)/2, df) * math.Sqrt(varA+varB)
+	return Interval{Mean: ratio, Low: ratio * math.Exp(-half), High: ratio * math.Exp(half)}, true
+}
+
+// logSpread is a mean and the variance of its logarithm.
+func logSpread(xs []float64) (mean, variance float64) {
+	mean, _ = Mean(xs)
+	sd, _ := SD(xs)
+	return mean, sd * sd / (float64(len(xs)) * mean * mean)
+}
+
+// tQuantile is the p-quantile, 0.5 < p < 1, of Student's t with df > 0 degrees of freedom, which need not be whole.
+func tQuantile(p, df float64) float64 {
+	low, high := 0.0, 1.0
+	for tCDF(high, df) < p {
+		low, high = high, 2*high
+	}
+	for range 100 { // halving: far beyond what a float64 holds
+		if mid := (low + high) / 2; tCDF(mid, df) < p {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return (low + high) / 2
+}
+
+// tCDF is the distribution function of Student's t for t ≥ 0 (Abramowitz and Stegun 26.7.1, 26.5.27).
+func tCDF(t, df float64) float64 { return 1 - incompleteBeta(df/2, 0.5, df/(df+t*t))/2 }
+
+// incompleteBeta is the regularised incomplete beta function I_x(a, b), by its continued fraction
+// (Abramowitz and Stegun 26.5.8) on the side where that converges fast.
+func incompleteBeta(a, b, x float64) float64 {
+	switch {
+	case x <= 0:
+		return 0
+	case x >= 1:
+		return 1
+	case x > (a+1)/(a+b+2):
+		return 1 - incompleteBeta(b, a, 1-x)
+	}
+	la, _ := math.Lgamma(a)
+	lb, _ := math.Lgamma(b)
+	lab, _ := math.Lgamma(a + b)
+	front := math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
+	// Lentz's evaluation; tiny stands for a denominator of zero.
+	const tiny = 1e-300
+	c, d := 1.0, 1-(a+b)*x/(a+1)
+	if d == 0 {
+		d = tiny
+	}
+	d = 1 / d
+	sum := d
+	for m := 1.0; m < 1000; m++ {
+		for _, term := range [2]float64{
+			m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m)),
+			-(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1)),
+		} {
+			if d = 1 + term*d; d == 0 {
+				d = tiny
+			}
+			if c = 1 + term/c; c == 0 {
+				c = tiny
+			}
+			d = 1 / d
+			sum *= c * d
+		}
+		if math.Abs(c*d-1) < 1e-15 {
+			break
+		}
+	}
+	return front * sum
 }

@@ -146,18 +146,72 @@ func TestOverRepeats(t *testing.T) {
 }
 
 // The expected quantiles were computed to 30 digits from the incomplete beta function.
-func TestT975(t *testing.T) {
-	for df, want := range map[int]float64{
+func TestTQuantile(t *testing.T) {
+	for df, want := range map[float64]float64{
 		4: 2.77644511, 10: 2.22813885, 11: 2.20098516, 20: 2.08596345, 30: 2.04227246,
 		40: 2.02107539, 60: 2.00029782, 120: 1.97993041, 1000: 1.96233908,
 	} {
-		if got := t975(df); !near(got, want, 1e-6) {
-			t.Errorf("t975(%d) = %.7f, want %.7f", df, got, want)
+		if got := tQuantile(0.975, df); !near(got, want, 1e-8) {
+			t.Errorf("tQuantile(0.975, %g) = %.9f, want %.8f", df, got, want)
 		}
 	}
-	for df := 5; df < 500; df++ {
-		if t975(df) >= t975(df-1) {
-			t.Errorf("t975 does not fall from %d to %d degrees of freedom", df-1, df)
+	// With one degree of freedom it is the Cauchy distribution, with two a root.
+	for _, p := range []float64{0.6, 0.9, 0.99, 0.9995} {
+		if got, want := tQuantile(p, 1), math.Tan(math.Pi*(p-0.5)); !near(got, want, 1e-9) {
+			t.Errorf("tQuantile(%g, 1) = %g, want %g", p, got, want)
+		}
+		if got, want := tQuantile(p, 2), (2*p-1)/math.Sqrt(2*p*(1-p)); !near(got, want, 1e-9) {
+			t.Errorf("tQuantile(%g, 2) = %g, want %g", p, got, want)
+		}
+	}
+	for df := 5.0; df < 500; df += 0.5 {
+		if tQuantile(0.975, df) >= tQuantile(0.975, df-0.5) {
+			t.Errorf("the quantile does not fall from %g to %g degrees of freedom", df-0.5, df)
+		}
+	}
+}
+
+func TestOverRatio(t *testing.T) {
+	a, b := []float64{100, 104, 97, 101, 99}, []float64{118, 123, 121, 117, 125}
+	iv, ok := OverRatio(a, b, 0.95)
+	if !ok || !near(iv.Mean, 604.0/501, 1e-12) || iv.Low >= iv.Mean || iv.High <= iv.Mean {
+		t.Fatalf("interval %+v, %v", iv, ok)
+	}
+	back, _ := OverRatio(b, a, 0.95)
+	if !near(back.Low, 1/iv.High, 1e-9) || !near(back.High, 1/iv.Low, 1e-9) {
+		t.Errorf("the other way round it is %+v, want the inverse of %+v", back, iv)
+	}
+	if wide, _ := OverRatio(a, b, 0.999); wide.Low >= iv.Low || wide.High <= iv.High {
+		t.Errorf("a surer interval %+v is not wider than %+v", wide, iv)
+	}
+	if same, ok := OverRatio([]float64{2, 2, 2, 2, 2}, []float64{3, 3, 3, 3, 3}, 0.95); !ok || same.Low != 1.5 || same.High != 1.5 {
+		t.Errorf("interval of equal repeats is %+v, want 1.5 to 1.5", same)
+	}
+	for _, few := range [][2][]float64{{a[:4], b}, {a, b[:4]}, {a, {0, 1, 1, 1, 1}}, {nil, nil}} {
+		if _, ok := OverRatio(few[0], few[1], 0.95); ok {
+			t.Errorf("an interval from %v: want none", few)
+		}
+	}
+}
+
+// The interval holds the true ratio as often as it says, also where the two sides scatter differently.
+func TestOverRatioCoverage(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	const tests = 4000
+	for _, sd := range [][2]float64{{2, 2}, {1, 8}, {5, 10}} {
+		held := 0
+		for range tests {
+			var a, b []float64
+			for range 5 {
+				a = append(a, 100+sd[0]*rng.NormFloat64())
+				b = append(b, 130+sd[1]*rng.NormFloat64())
+			}
+			if iv, ok := OverRatio(a, b, 0.95); ok && iv.Low <= 1.3 && 1.3 <= iv.High {
+				held++
+			}
+		}
+		if share := float64(held) / tests; share < 0.935 || share > 0.97 {
+			t.Errorf("spread %v: the interval holds the ratio in %.1f %% of %d tests, want 95", sd, 100*share, tests)
 		}
 	}
 }

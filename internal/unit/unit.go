@@ -77,6 +77,16 @@ func ParseBytes(s string) (Bytes, error) {
 	return Bytes(math.Round(v * float64(size))), nil
 }
 
+// ParseShare reads a share above 0 and below 1 written in percent: "5%" is 0.05.
+func ParseShare(s string) (float64, error) {
+	number, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil || !(v > 0 && v < 100) {
+		return 0, fmt.Errorf("%q: want a share above 0%% and below 100%%, such as 5%%", s)
+	}
+	return v / 100, nil
+}
+
 // Count prints n with a comma between thousands: "393,216".
 func Count[T ~int | ~int64](n T) string {
 	s := strconv.FormatInt(int64(n), 10)

@@ -76,3 +76,16 @@ func TestPrinting(t *testing.T) {
 		}
 	}
 }
+
+func TestParseShare(t *testing.T) {
+	for text, want := range map[string]float64{"5%": 0.05, " 2.5 % ": 0.025, "0.1%": 0.001} {
+		if got, err := ParseShare(text); err != nil || math.Abs(got-want) > 1e-15 {
+			t.Errorf("ParseShare(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "5", "0.05", "%", "0%", "-5%", "100%", "NaN%", "five%"} {
+		if got, err := ParseShare(bad); err == nil {
+			t.Errorf("ParseShare(%q) = %v, want an error", bad, got)
+		}
+	}
+}
