@@ -61,6 +61,17 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[record.CheckState]():    names(record.CheckOK, record.CheckFailed, record.CheckUnknown),
 }
 
+// neverNull are the lists that their type promises to write also when they are empty.
+var neverNull = map[string]bool{
+	"Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
+	"Results.Errors": true, "Trust.Findings": true, "Detail.Repeats": true,
+	"Flight.InFlight": true, "Flight.GPUs": true, "Flight.Server": true,
+	"Analysis.Ladders": true, "Limit.Evidence": true,
+	"Sizing.Setups": true, "Sizing.Notes": true, "Setup.Reasons": true,
+	"LogCalibration.Transfers": true, "LogCalibration.Terms": true, "LogCalibration.Text": true, "MeasuredCalibration.Text": true,
+	"FigureCheck.Figures": true, "FigureCheck.Notes": true, "CheckedFigure.Reasons": true,
+}
+
 func names[T ~string](values ...T) []string {
 	out := make([]string, len(values))
 	for i, v := range values {

@@ -150,7 +150,7 @@ func (g *generator) fields(s *Schema, t reflect.Type) {
 		switch optional := options == "omitempty" && f.Type.Kind() != reflect.Struct; {
 		case optional && f.Type.Kind() == reflect.Pointer:
 			field = g.of(f.Type.Elem())
-		case !optional && (f.Type.Kind() == reflect.Slice || f.Type.Kind() == reflect.Map):
+		case !optional && (f.Type.Kind() == reflect.Slice || f.Type.Kind() == reflect.Map) && !neverNull[t.Name()+"."+f.Name]:
 			field = nullable(field)
 			fallthrough
 		case !optional:

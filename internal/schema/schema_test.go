@@ -13,6 +13,25 @@ import (
 	"testing"
 )
 
+// inspect calls look with every node of package record's source, with the comments.
+func inspect(t *testing.T, look func(ast.Node) bool) {
+	t.Helper()
+	files, err := filepath.Glob("../record/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, look)
+	}
+}
+
 // TestEverythingIsListed: each schema version and each value of an enumerated type that package record names is in some
 // document.
 func TestEverythingIsListed(t *testing.T) {
@@ -20,12 +39,13 @@ func TestEverythingIsListed(t *testing.T) {
 	for _, version := range schemas {
 		listed[version] = true
 	}
-	values := map[string][]string{} // by type
+	values, total := map[string][]string{}, 0 // by type
 	for kind, vs := range enums {
 		values[kind.Name()] = vs
+		total += len(vs)
 	}
 	versions, constants := 0, 0
-	look := func(n ast.Node) bool {
+	inspect(t, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || len(spec.Values) != 1 {
 			return true
@@ -49,27 +69,34 @@ func TestEverythingIsListed(t *testing.T) {
 			}
 		}
 		return true
-	}
-	files, err := filepath.Glob("../record/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, look)
-	}
-	total := 0
-	for vs := range maps.Values(enums) {
-		total += len(vs)
-	}
+	})
 	if versions != len(schemas) || constants != total {
 		t.Errorf("%d versions and %d values in package record, %d and %d listed", versions, constants, len(schemas), total)
+	}
+}
+
+// TestNeverNull: the lists that schemas call never null are those whose comments do.
+func TestNeverNull(t *testing.T) {
+	promised := map[string]bool{}
+	inspect(t, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		fields, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		for _, f := range fields.Fields.List {
+			said := strings.ToLower(strings.Join(strings.Fields(f.Doc.Text()+" "+f.Comment.Text()), " "))
+			if f.Tag != nil && (strings.Contains(said, "never null") || strings.Contains(said, "never empty")) {
+				promised[spec.Name.Name+"."+f.Names[0].Name] = true
+			}
+		}
+		return true
+	})
+	if !maps.Equal(promised, neverNull) {
+		t.Errorf("comments promise %v,\nschemas %v", slices.Sorted(maps.Keys(promised)), slices.Sorted(maps.Keys(neverNull)))
 	}
 }
 
