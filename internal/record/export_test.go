@@ -20,7 +20,7 @@ func TestEachRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []record.Request{{Run: 0, Index: 1}, {Run: 0, Index: 0}, {Run: 1, Index: 0}, {Run: 1, Attempt: 1, Index: 0}, {Run: 1, Attempt: 1, Index: 1}} {
+	for _, r := range []record.Request{{Run: 0, Index: 1}, {Run: 0, Index: 0}, {Run: 1, Index: 0}, {Run: 1, Attempt: 1, Index: 0, Message: `"attempt":0,`}, {Run: 1, Attempt: 1, Index: 1}} {
 		if err := log.Append(r); err != nil {
 			t.Fatal(err)
 		}
