@@ -163,7 +163,9 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 			}
 			return nil
 		}
-		c.PreRunE = a.fromEnvironment
+		if c.Name() != "export" { // its --out is a file; BENCH_OUT names a folder
+			c.PreRunE = a.fromEnvironment
+		}
 	}
 	return root
 }

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -270,6 +272,45 @@ func TestPrometheus(t *testing.T) {
 				strings.Contains(name, `limit="saturation"`) || strings.Contains(name, "bench_kv_cache") || strings.Contains(name, "energy") {
 				t.Errorf("%q: %s is a figure that nobody measured", text, name)
 			}
+		}
+	}
+}
+
+// TestMetricsPage: docs/metrics.md names the metrics and units that exports have, and no others.
+func TestMetricsPage(t *testing.T) {
+	data, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := exported("T4")
+	d := &in.Baselines[0].Detail
+	all := &record.Distribution{N: 300, P50: new(1.0), P99: new(2.0)}
+	d.TTFT, d.TPOT, d.ITL, d.Latency = all, all, all, all
+	d.ServerDelta, d.Energy = &record.ServerDelta{MaxKVUsage: new(0.5)}, &record.Energy{Joules: 1}
+	var p, b bytes.Buffer
+	if err := errors.Join(Prometheus(&p, in), Benchfmt(&b, in)); err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(p.String(), -1) {
+		written[m[1]] = true
+	}
+	for _, r := range readBenchfmt(t, b.String()) {
+		for unit := range r.values {
+			written[unit] = true
+		}
+		for key := range r.config {
+			written[key+":"] = true
+		}
+	}
+	for name := range written {
+		if !strings.Contains(string(data), "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not name %s", name)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(bench_\\w+)`").FindAllStringSubmatch(string(data), -1) {
+		if !written[name[1]] {
+			t.Errorf("docs/metrics.md names %s, which is not written", name[1])
 		}
 	}
 }
