@@ -23,6 +23,7 @@ import (
 // the sake of later versions; this test does not.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
+	_, url := simulator(t, "") // in real time, where the client is measured too
 	dir := t.TempDir()
 	out := func(name string) string { return filepath.Join(dir, name) }
 	const startup = "../vllm/testdata/startup/0.11.0-tp2.log"
@@ -35,9 +36,10 @@ func TestSchemas(t *testing.T) {
 		{1, "", []string{"stress", "--base-url", "sim:die-at=4", "--out", out("died")}},
 		{0, "", []string{"stress", "--base-url", "sim:", "--concurrent", "2", "--until-precise", "5%", "--out", out("precise")}},
 		{0, "", []string{"analyze", "--out", out("died")}},
+		{0, "", []string{"stress", "--base-url", url, "--concurrent", "2", "--runs", "1", "--input-tokens", "40", "--output-tokens", "5", "--cooldown", "0s", "--gpu-telemetry", "none", "--out", out("real")}},
 		{3, "", []string{"verify", "--base-url", "http://127.0.0.1:9", "--model", "google/gemma-3-12b-it", "--gpu", "rtx-3090", "--dtype", "half", "--out", out("claim")}},
 		{0, "", []string{"verify", "--base-url", "sim:", "--server-log", startup, "--out", out("log")}},
-		{0, "", []string{"size", "--server-log", startup, "--gpu", "h100", "--explain", "--tensor-parallel-size", "2", "--concurrent", "1", "--out", out("sized")}},
+		{0, "", []string{"size", "--server-log", startup, "--gpu", "h100", "--explain", "--tensor-parallel-size", "2", "--concurrent", "1", "--max-ttft", "1m", "--max-tpot", "1m", "--max-latency", "1h", "--out", out("sized")}},
 		{0, "", []string{"size", "--model", "google/gemma-3-12b-it", "--from", out("oom"), "--out", out("from")}},
 		{3, "figures.json", []string{"size", "--model", "google/gemma-3-12b-it", "--gpu", "rtx-3090", "--concurrent", "1", "--check", "tpot=12ms", "--json"}},
 		{0, "export.jsonl", []string{"export", out("oom"), "--format", "jsonl"}},

@@ -59,7 +59,7 @@ func Prometheus(w io.Writer, in Input) error {
 		}
 	}
 	family(&b, "bench_requests_failed", "Requests that failed, by class.", failed)
-	family(&b, "bench_limit_concurrent_requests", "Limits that were reached, in requests in flight.", limitSamples(in.Analysis))
+	family(&b, "bench_limit_concurrent_requests", "Limits that were reached and the recommended concurrency, in requests in flight.", limitSamples(in.Analysis))
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing Prometheus' text format: %w", err)
 	}
