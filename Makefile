@@ -35,7 +35,7 @@ cgo0: ## build and test without cgo: no NVML, nvidia-smi instead
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
-	@unformatted=$$(gofmt -l cmd internal); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l cmd internal docs); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 
