@@ -35,13 +35,13 @@ cgo0: ## build and test without cgo: no NVML, nvidia-smi instead
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
-	@unformatted=$$(gofmt -l cmd internal); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l cmd internal docs); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 
 .PHONY: bench
 bench: ## cost of the measuring path and of the simulator
-	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity
+	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report
 
 .PHONY: accuracy
 accuracy: ## hold the model of memory and speed against published rows; rewrites docs/accuracy.md

@@ -13,7 +13,7 @@ import (
 // rows: an import may only go to a lower number, and packages of one row do not know each other.
 var rows = map[string]int{
 	"cli":    5,
-	"report": 4, "term": 4, "accuracy": 4,
+	"report": 4, "term": 4, "schema": 4, "accuracy": 4,
 	"runner": 3, "analysis": 3, "sizing": 3, "compare": 3,
 	"load": 2, "vllm": 2, "gpu": 2, "sim": 2,
 	"record": 1, "capacity": 1,

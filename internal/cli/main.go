@@ -154,7 +154,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.exportCommand(), a.schemaCommand())
 	for _, c := range root.Commands() {
 		args := c.Args
 		c.Args = func(c *cobra.Command, given []string) error {
@@ -163,7 +163,9 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 			}
 			return nil
 		}
-		c.PreRunE = a.fromEnvironment
+		if c.Name() != "export" { // its --out is a file; BENCH_OUT names a folder
+			c.PreRunE = a.fromEnvironment
+		}
 	}
 	return root
 }

@@ -56,7 +56,7 @@ func (p pair) compare(level float64, a, b Side) record.ComparedTest {
 	t := record.ComparedTest{
 		TestID: p.a.TestID, ConcurrentRequests: p.a.ConcurrentRequests,
 		InputTokens: p.a.InputTokens, MaxOutputTokens: p.a.MaxOutputTokens,
-		RequestsPerRepeat: perRepeat(p.a), Doubts: []string{},
+		RequestsPerRepeat: perRepeat(p.a), Doubts: []string{}, Metrics: []record.ComparedMetric{},
 	}
 	for i, r := range []record.Record{p.a, p.b} {
 		if r.Trust.Verdict == record.TrustDoubtful {

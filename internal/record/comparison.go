@@ -12,8 +12,8 @@ type Comparison struct {
 	Unclear int          `json:"unclear"` // figures whose repeats scatter too much, or are too few, to say
 	// Level is the confidence of each interval, such that all of them hold together with 95 %.
 	Level   float64        `json:"level"`
-	Differs []Difference   `json:"differs"` // of the set-ups: what may have made the change; never null
-	Tests   []ComparedTest `json:"tests"`
+	Differs []Difference   `json:"differs"`  // of the set-ups: what may have made the change; never null
+	Tests   []ComparedTest `json:"tests"`    // never null
 	Left    []LeftOut      `json:"left_out"` // tests that were not compared, and why; never null
 	Gate    *Gate          `json:"gate"`     // null where no limit was set
 }
@@ -46,8 +46,8 @@ type ComparedTest struct {
 	InputTokens        int              `json:"input_tokens"`
 	MaxOutputTokens    int              `json:"max_output_tokens"`
 	RequestsPerRepeat  int              `json:"requests_per_repeat"`
-	Metrics            []ComparedMetric `json:"metrics"`
-	Doubts             []string         `json:"doubts"` // findings of either side's record; never null
+	Metrics            []ComparedMetric `json:"metrics"` // never null
+	Doubts             []string         `json:"doubts"`  // findings of either side's record; never null
 }
 
 // ComparedMetric is one figure on both sides, under its name in the record.
@@ -55,9 +55,9 @@ type ComparedMetric struct {
 	Metric   string    `json:"metric"`
 	A        *float64  `json:"a"` // mean over repeats
 	B        *float64  `json:"b"`
-	ARepeats []float64 `json:"a_repeats"`
-	BRepeats []float64 `json:"b_repeats"`
-	Change   *float64  `json:"change"` // b/a − 1; of the success rate b − a
+	ARepeats []float64 `json:"a_repeats"` // never null
+	BRepeats []float64 `json:"b_repeats"` // never null
+	Change   *float64  `json:"change"`    // b/a − 1; of the success rate b − a
 	// The interval of the change; null where there are too few repeats for one.
 	ChangeLow  *float64 `json:"change_low"`
 	ChangeHigh *float64 `json:"change_high"`

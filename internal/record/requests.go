@@ -42,18 +42,21 @@ func (t Test) RecordFile() string {
 	return ConcurrentFile
 }
 
-// header is the first line of a request file: what the lines below are requests of.
-type header struct {
+// RequestHeader is the first line of a request file: what the lines below are requests of.
+type RequestHeader struct {
 	Schema string `json:"schema"`
 	Test   Test   `json:"test"`
 }
 
-// abandoned is a line that voids what a repeat's earlier attempt had written.
-type abandoned struct {
-	Abandoned struct {
-		Run     int `json:"run"`
-		Attempt int `json:"attempt"`
-	} `json:"abandoned"`
+// AbandonedLine is a line that voids what a repeat's earlier attempt had written.
+type AbandonedLine struct {
+	Abandoned Attempt `json:"abandoned"`
+}
+
+// Attempt is one try at a repeat, both counted from 0.
+type Attempt struct {
+	Run     int `json:"run"`
+	Attempt int `json:"attempt"`
 }
 
 // RequestFile is the content of one request file.
@@ -88,46 +91,98 @@ const maxRequestLine = 64 << 20
 // ReadRequests reads a request file. A torn last line, the trace of a killed writer, is left out
 // and reported by Torn; any other bad line is an error that names file and line.
 func ReadRequests(path string) (*RequestFile, error) {
+	out := &RequestFile{}
+	var err error
+	out.Test, out.size, out.Torn, err = scanRequests(path, func(n int, line []byte) error {
+		var r Request
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		out.Requests = append(out.Requests, r)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// scanRequests calls do with each line that holds a request and its number, and returns what the header says, the
+// bytes up to and including the last whole line, and whether a torn one came after it. It keeps one line at a time.
+func scanRequests(path string, do func(n int, line []byte) error) (test Test, size int64, torn bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading requests: %w", err)
+		return test, 0, false, fmt.Errorf("reading requests: %w", err)
 	}
 	defer file.Close()
-	out := &RequestFile{}
 	in := bufio.NewReaderSize(file, 1<<16)
 	for n := 1; ; n++ {
 		line, err := readLine(in)
 		if errors.Is(err, io.EOF) {
-			out.Torn = len(line) > 0
 			if n == 1 {
-				return nil, fmt.Errorf("%s:1: no header line: the file is empty or torn", path)
+				return test, 0, false, fmt.Errorf("%s:1: no header line: the file is empty or torn", path)
 			}
-			return out, nil
+			return test, size, len(line) > 0, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+			return test, size, false, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
-		out.size += int64(len(line))
-		if n == 1 {
-			var h header
+		size += int64(len(line))
+		switch {
+		case n == 1:
+			var h RequestHeader
 			if err := json.Unmarshal(line, &h); err != nil {
-				return nil, fmt.Errorf("%s:1: header line: %w", path, err)
+				return test, size, false, fmt.Errorf("%s:1: header line: %w", path, err)
 			}
 			if err := checkSchema(path, h.Schema, SchemaRequest); err != nil {
-				return nil, err
+				return test, size, false, err
 			}
-			out.Test = h.Test
-			continue
+			test = h.Test
+		case bytes.HasPrefix(line, []byte(`{"abandoned"`)):
+			// Said for human readers; a newer attempt already outranks the old one.
+		default:
+			if err := do(n, line); err != nil {
+				return test, size, false, err
+			}
 		}
-		if bytes.HasPrefix(line, []byte(`{"abandoned"`)) {
-			continue // said for human readers; a newer attempt already outranks the old one
+	}
+}
+
+// firstAttempt stands in the line of a request of a repeat's first attempt, and in no other: in a text its quotes would
+// be escaped.
+var firstAttempt = []byte(`"attempt":0,`)
+
+// EachRequest calls do with every request of a data file that figures rest on: of each repeat those of its newest
+// attempt, in the order in which they ended. The file is read twice and one line is kept at a time; do must not keep
+// the request. An error of do ends it and is returned as it is.
+func (f *Folder) EachRequest(name string, do func(*Request) error) error {
+	path := f.Path(name)
+	newest := map[int]int{}
+	_, _, _, err := scanRequests(path, func(n int, line []byte) error {
+		if bytes.Contains(line, firstAttempt) {
+			return nil // nearly all are, and a line is long
 		}
+		var a Attempt
+		if err := json.Unmarshal(line, &a); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		newest[a.Run] = max(newest[a.Run], a.Attempt)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, _, _, err = scanRequests(path, func(n int, line []byte) error {
 		var r Request
 		if err := json.Unmarshal(line, &r); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
-		out.Requests = append(out.Requests, r)
-	}
+		if r.Attempt != newest[r.Run] {
+			return nil
+		}
+		return do(&r)
+	})
+	return err
 }
 
 // readLine returns one line with its newline; io.EOF comes with what stands after the last newline.
@@ -170,7 +225,7 @@ func (f *Folder) NewRequestLog(t Test) (*RequestLog, error) {
 			return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
 		}
 		l := &RequestLog{file: file, name: name}
-		if err := l.append(header{Schema: SchemaRequest, Test: t}); err != nil {
+		if err := l.append(RequestHeader{Schema: SchemaRequest, Test: t}); err != nil {
 			file.Close()
 			return nil, err
 		}
@@ -218,9 +273,7 @@ func (l *RequestLog) Append(r Request) error { return l.append(r) }
 
 // Abandon says that an attempt of a repeat is void.
 func (l *RequestLog) Abandon(run, attempt int) error {
-	var a abandoned
-	a.Abandoned.Run, a.Abandoned.Attempt = run, attempt
-	return l.append(a)
+	return l.append(AbandonedLine{Attempt{Run: run, Attempt: attempt}})
 }
 
 func (l *RequestLog) append(line any) error {

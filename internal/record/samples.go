@@ -52,9 +52,14 @@ type SampleLog[S any] struct {
 }
 
 // GPUColumns are the names of the memory log's optional columns, in file order.
-func GPUColumns() []string {
-	names := make([]string, len(gpuColumns))
-	for i, c := range gpuColumns {
+func GPUColumns() []string { return columnNames(gpuColumns) }
+
+// ServerColumns are the names of the server-metrics log's optional columns, in file order.
+func ServerColumns() []string { return columnNames(serverColumns) }
+
+func columnNames[S any](columns []column[S]) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
 		names[i] = c.name
 	}
 	return names

@@ -158,8 +158,8 @@ type ErrorCount struct {
 
 // Trust says whether a record is to be believed.
 type Trust struct {
-	Verdict  string    `json:"verdict"` // sound, doubtful, invalid
-	Findings []Finding `json:"findings"`
+	Verdict  string    `json:"verdict"`  // sound, doubtful, invalid
+	Findings []Finding `json:"findings"` // never null
 }
 
 // Finding is one reason for doubt.
@@ -188,7 +188,7 @@ type Detail struct {
 	EndNS       int64         `json:"end_ns"`
 	Requests    int           `json:"requests"`
 	Succeeded   int           `json:"succeeded"`
-	Repeats     []Repeat      `json:"repeats"`
+	Repeats     []Repeat      `json:"repeats"` // never null
 	TTFT        *Distribution `json:"ttft_ms"`
 	TPOT        *Distribution `json:"tpot_ms"`
 	ITL         *Distribution `json:"itl_ms"` // gaps between reads that brought tokens

@@ -60,7 +60,7 @@ var sizingColumns = []struct {
 		if s.Price == nil {
 			return ""
 		}
-		return s.Price.AsOf
+		return harmless(s.Price.AsOf) // may be the user's own words
 	}},
 }
 

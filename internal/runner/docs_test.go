@@ -41,3 +41,20 @@ func TestTelemetryPage(t *testing.T) {
 		t.Error("docs/telemetry.md says five failed scrapes and two scrapes in words")
 	}
 }
+
+// TestMethodPage: likewise docs/method.md.
+func TestMethodPage(t *testing.T) {
+	data, err := os.ReadFile("../../docs/method.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.Join(strings.Fields(string(data)), " ")
+	for _, want := range []string{
+		fmt.Sprintf("every GPU is below %d %% utilisation, for %.0f s at most", quietGPUPercent, idleLimit.Seconds()),
+		fmt.Sprintf("mean latency over %d × that of the single-request test of the same shape, or a request of %.0f s or more", warningFactor, maxLatency.Seconds()),
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("docs/method.md does not say %q", want)
+		}
+	}
+}
