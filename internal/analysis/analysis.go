@@ -182,9 +182,9 @@ func (l *ladder) judge() record.Ladder {
 	for _, r := range l.all {
 		doc.Tests = append(doc.Tests, r.rec.TestID)
 	}
-	doc.OOM = l.oom()
-	doc.LatencySurge = l.latencySurge()
-	doc.Saturation = l.saturation()
-	doc.Recommended = l.recommended(doc.Saturation)
+	doc.OOM = l.advised(l.oom())
+	doc.LatencySurge = l.advised(l.latencySurge())
+	doc.Saturation = l.advised(l.saturation())
+	doc.Recommended = l.advised(l.recommended(doc.Saturation))
 	return doc
 }

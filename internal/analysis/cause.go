@@ -15,7 +15,7 @@ const kvFullUsage = 0.99
 const minSamples = 4
 
 // causeOf names what limited a rung, only where its record proves it.
-func (l *ladder) causeOf(r rung) (record.Cause, []string) {
+func (l *ladder) causeOf(r rung) (record.Cause, []record.Text) {
 	if cause, evidence := killedBy(r); cause != "" {
 		return cause, evidence
 	}
@@ -49,21 +49,21 @@ func (l *ladder) causeOf(r rung) (record.Cause, []string) {
 const nearlyFullUsage = 0.8
 
 // nearlyFull says that the KV cache would be the next limit.
-func nearlyFull(r rung) []string {
+func nearlyFull(r rung) []record.Text {
 	if s := r.rec.Detail.ServerDelta; s != nil && s.MaxKVUsage != nil && *s.MaxKVUsage >= nearlyFullUsage {
-		return []string{fmt.Sprintf("%s: near it kv_cache, usage %s", r.rec.TestID, percent(*s.MaxKVUsage))}
+		return []record.Text{say("%s: near it kv_cache, usage %s", "%s: 다음 한계는 kv_cache, 사용률 %s", r.rec.TestID, percent(*s.MaxKVUsage))}
 	}
 	return nil
 }
 
 // killedBy reads out-of-memory or engine death from what broke the test, else from the classes of failure.
-func killedBy(r rung) (record.Cause, []string) {
+func killedBy(r rung) (record.Cause, []record.Text) {
 	if in := r.rec.Detail.Incident; in != nil {
 		cause := record.CauseEngineDeath
 		if in.Kind == record.IncidentOutOfMemory {
 			cause = record.CauseOutOfMemory
 		}
-		return cause, []string{fmt.Sprintf("%s: %s", r.rec.TestID, in.Evidence)}
+		return cause, []record.Text{same(fmt.Sprintf("%s: %s", r.rec.TestID, in.Evidence))}
 	}
 	for _, kind := range []struct {
 		class record.ErrorClass
@@ -73,37 +73,58 @@ func killedBy(r rung) (record.Cause, []string) {
 			if e.Class != kind.class {
 				continue
 			}
-			evidence := fmt.Sprintf("%s: %s × %d of %d requests", r.rec.TestID, e.Class, e.Count, r.rec.Detail.Requests)
+			evidence := say("%s: %s × %d of %d requests", "%s: %s × %d, 전체 요청 %d개 중", r.rec.TestID, e.Class, e.Count, r.rec.Detail.Requests)
 			if e.Message != "" {
-				evidence += fmt.Sprintf(" (%q)", clip(e.Message, 100))
+				evidence = join("", evidence, same(fmt.Sprintf(" (%q)", clip(e.Message, 100))))
 			}
-			return kind.cause, []string{evidence}
+			return kind.cause, []record.Text{evidence}
 		}
 	}
 	return "", nil
 }
 
 // kvFull returns evidence that the KV cache was full during a rung, or nil.
-func kvFull(r rung) []string {
+func kvFull(r rung) []record.Text {
 	s := r.rec.Detail.ServerDelta
 	if s == nil {
 		return nil
 	}
-	var evidence []string
+	var evidence []record.Text
 	if s.Preemptions != nil && *s.Preemptions > 0 {
-		evidence = append(evidence, fmt.Sprintf("%s: preemptions %s", r.rec.TestID, count(*s.Preemptions)))
+		evidence = append(evidence, say("%s: preemptions %s", "%s: 선점 %s회", r.rec.TestID, count(*s.Preemptions)))
 	}
 	if s.MaxKVUsage != nil && *s.MaxKVUsage >= kvFullUsage && s.MaxWaiting != nil && *s.MaxWaiting > 0 {
-		evidence = append(evidence, fmt.Sprintf("%s: KV cache usage %s with up to %s requests waiting",
+		evidence = append(evidence, say("%s: KV cache usage %s with up to %s requests waiting", "%s: KV cache 사용률 %s, 대기 요청 최대 %s개",
 			r.rec.TestID, percent(*s.MaxKVUsage), count(*s.MaxWaiting)))
 	}
+	if evidence == nil {
+		evidence = noRoom(r)
+	}
 	return evidence
+}
+
+// noRoom returns evidence that requests waited although the KV cache was not full to the last block, because what was
+// left was less than a running request held: with long requests it never gets much fuller. Where the slots were full
+// too, the next request would not have fitted either, so the KV cache is what to enlarge.
+func noRoom(r rung) []record.Text {
+	s := r.rec.Detail.ServerDelta
+	if s.MaxKVUsage == nil || s.MaxWaiting == nil || s.MaxRunning == nil || s.Samples < minSamples || *s.MaxWaiting <= 0 ||
+		*s.MaxRunning < 1 || *s.MaxRunning >= r.n {
+		return nil
+	}
+	each, left := *s.MaxKVUsage / *s.MaxRunning, 1-*s.MaxKVUsage
+	if each <= left {
+		return nil
+	}
+	return []record.Text{say("%s: up to %s requests waiting beside %s running; each of those held %s of the KV cache, and %s was left",
+		"%s: 실행 중 %[3]s개 외에 최대 %[2]s개가 대기. 실행 중인 요청은 KV cache를 각각 %[4]s씩 차지했고 남은 것은 %[5]s",
+		r.rec.TestID, count(*s.MaxWaiting), count(*s.MaxRunning), percent(each), percent(left))}
 }
 
 // slotsFull returns evidence that the scheduler ran no more requests at once than a fixed number
 // below the concurrency, with room left in the KV cache, or nil. Two rungs must show the same
 // number: one alone could be a server that had not yet taken all requests in when it was scraped.
-func (l *ladder) slotsFull(r rung) []string {
+func (l *ladder) slotsFull(r rung) []record.Text {
 	s := r.rec.Detail.ServerDelta
 	if s == nil || s.Samples < minSamples || s.MaxRunning == nil || s.MaxWaiting == nil ||
 		s.MaxKVUsage == nil || s.Preemptions == nil {
@@ -118,7 +139,8 @@ func (l *ladder) slotsFull(r rung) []string {
 		if other.n == r.n || other.n < slots || o == nil || o.MaxRunning == nil || *o.MaxRunning != slots {
 			continue
 		}
-		return []string{fmt.Sprintf("%s and %s: never more than %s requests running, up to %s waiting, KV cache usage at most %s",
+		return []record.Text{say("%s and %s: never more than %s requests running, up to %s waiting, KV cache usage at most %s",
+			"%s와 %s: 실행 중인 요청은 %s개를 넘지 않음, 대기 최대 %s개, KV cache 사용률 최대 %s",
 			other.rec.TestID, r.rec.TestID, count(slots), count(*s.MaxWaiting), percent(*s.MaxKVUsage))}
 	}
 	return nil

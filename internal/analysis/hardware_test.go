@@ -40,7 +40,7 @@ func TestCauses(t *testing.T) {
 	} {
 		l := &ladder{input: 100, output: 100}
 		cause, evidence := l.causeOf(rung{n: 8, rec: test("T4", 8, 1000, 100, tc.edits...)})
-		if cause != tc.want || !strings.Contains(strings.Join(evidence, "; "), tc.says) {
+		if cause != tc.want || !strings.Contains(english(evidence), tc.says) {
 			t.Errorf("%s: %s %q, want %s %q", tc.name, cause, evidence, tc.want, tc.says)
 		}
 	}
@@ -57,7 +57,7 @@ func TestHardwareBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	machine := &Machine{Model: m, GPU: g, Engine: capacity.Engine{MaxModelLen: 8192}}
-	at := func(n, input, output int, factor float64) (record.Cause, []string) {
+	at := func(n, input, output int, factor float64) (record.Cause, []record.Text) {
 		l := &ladder{input: input, output: output, machine: machine}
 		p, err := capacity.Predict(m, g, machine.Engine, capacity.Load{Kind: capacity.LoadBurst, Concurrent: n, InputTokens: input, OutputTokens: output}, nil)
 		if err != nil {
@@ -73,5 +73,52 @@ func TestHardwareBound(t *testing.T) {
 	}
 	if cause, evidence := at(1, 100, 400, 3); cause != "" {
 		t.Errorf("three times as slow as the card: %s %q", cause, evidence)
+	}
+}
+
+func english(texts []record.Text) string {
+	var out []string
+	for _, t := range texts {
+		out = append(out, t.En)
+	}
+	return strings.Join(out, "; ")
+}
+
+// Every cause that a limit can have comes with what would move it, in both languages; the flags in it are code.
+func TestAdvice(t *testing.T) {
+	slots := func(id string, n float64) rung {
+		return rung{n: n, rec: test(id, int(n), 1000, 100, func(r *record.Record) {
+			r.Detail.ServerDelta = &record.ServerDelta{Samples: 9, MaxRunning: new(8.0), MaxWaiting: new(n - 8), MaxKVUsage: new(0.85), Preemptions: new(0.0)}
+		})}
+	}
+	l := &ladder{input: 100, output: 100, rungs: []rung{slots("T5", 16), slots("T6", 32)}}
+	for cause, want := range map[record.Cause]string{
+		record.CauseKVCache: "`--kv-cache-dtype fp8`", record.CauseSchedulerSlots: "`--max-num-seqs` above 8", record.CauseCompute: "`bench size`",
+		record.CauseMemoryBandwidth: "`--kv-cache-dtype fp8`", record.CausePower: "`nvidia-smi -pl`", record.CauseThermal: "cooling",
+		record.CauseClient: "more free processors", record.CauseNetwork: "nearer", record.CauseOutOfMemory: "`--max-num-batched-tokens`",
+		record.CauseEngineDeath: "flight", record.CauseUnknown: "`--server-log`",
+	} {
+		got := l.advice(cause)
+		if !strings.Contains(got.En, want) || got.Ko == "" || got.Ko == got.En {
+			t.Errorf("%s: %q, want %q; Korean %q", cause, got.En, want, got.Ko)
+		}
+		if strings.Count(got.En, "`") != strings.Count(got.Ko, "`") || strings.Count(got.En, "`")%2 != 0 {
+			t.Errorf("%s: the languages name different flags: %q, %q", cause, got.En, got.Ko)
+		}
+	}
+	if got := l.advice(record.CauseSchedulerSlots); !strings.Contains(got.En, "85.0 % full, so it is the next limit") {
+		t.Errorf("slots with a nearly full cache: %q", got.En)
+	}
+	l.machine = &Machine{Savings: []record.Saving{{Flag: "--kv-cache-dtype fp8", FreedBytes: 3 << 30, Price: record.Text{En: "less precise", Ko: "정밀도 감소"}}}}
+	if got := l.advice(record.CauseKVCache); !strings.Contains(got.En, "`--kv-cache-dtype fp8` (room for 3.0 GiB more of requests; less precise)") ||
+		!strings.Contains(got.Ko, "정밀도 감소") || !strings.Contains(got.En, "not measured") {
+		t.Errorf("savings: %+v", got)
+	}
+	l = &ladder{rungs: []rung{{n: 8, rec: test("T4", 8, 1000, 100, func(r *record.Record) { r.Detail.ServerDelta = nil })}}}
+	if got := l.advice(record.CauseUnknown); !strings.Contains(got.En, "/metrics") {
+		t.Errorf("unknown without gauges: %q", got.En)
+	}
+	if got := l.advice(""); got.En != "" {
+		t.Errorf("no cause: %q", got.En)
 	}
 }

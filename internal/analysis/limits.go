@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"fmt"
 	"math"
 
 	"bench/internal/record"
@@ -24,20 +23,22 @@ const maxSuggested = 1024
 // first at which the KV cache was full, which is named as that and not as an out-of-memory.
 func (l *ladder) oom() record.Limit {
 	var full *record.Limit
+	var fullWhy []record.Text
 	low := (*float64)(nil)
 	for _, r := range l.all {
 		if cause, evidence := killedBy(r); cause != "" {
 			if full != nil {
-				evidence = append(evidence, full.Evidence...)
+				evidence = append(evidence, fullWhy...)
 			}
-			at := record.Limit{Concurrent: new(r.n), Reached: true, Low: low, High: new(r.n), Cause: cause, Evidence: evidence}
+			at := record.Limit{Concurrent: new(r.n), Reached: true, Low: low, High: new(r.n), Cause: cause}
 			if cause == record.CauseOutOfMemory {
-				return noted(at, say("out of memory at %s requests", "동시 요청 %s개에서 메모리 부족(out of memory) 발생", count(r.n)))
+				return noted(at, say("out of memory at %s requests", "동시 요청 %s개에서 메모리 부족(out of memory) 발생", count(r.n)), evidence...)
 			}
-			return noted(at, say("the engine died at %s requests", "동시 요청 %s개에서 엔진이 종료됨", count(r.n)))
+			return noted(at, say("the engine died at %s requests", "동시 요청 %s개에서 엔진이 종료됨", count(r.n)), evidence...)
 		}
 		if evidence := kvFull(r); evidence != nil && full == nil {
-			full = &record.Limit{Concurrent: new(r.n), Reached: true, Low: low, High: new(r.n), Cause: record.CauseKVCache, Evidence: evidence}
+			full = &record.Limit{Concurrent: new(r.n), Reached: true, Low: low, High: new(r.n), Cause: record.CauseKVCache}
+			fullWhy = evidence
 		}
 		if r.complete() {
 			low = new(r.n)
@@ -46,7 +47,7 @@ func (l *ladder) oom() record.Limit {
 	if full != nil {
 		return noted(*full, say(
 			"KV cache full at %s requests, which is not an out-of-memory: vLLM takes its memory at start and makes requests wait, or preempts them, once the KV cache is full",
-			"동시 요청 %s개에서 KV cache가 가득 참. 메모리 부족 오류는 아님: vLLM은 시작할 때 메모리를 확보하고, KV cache가 차면 요청을 대기시키거나 선점(preemption)함", count(*full.Concurrent)))
+			"동시 요청 %s개에서 KV cache가 가득 참. 메모리 부족 오류는 아님: vLLM은 시작할 때 메모리를 확보하고, KV cache가 차면 요청을 대기시키거나 선점(preemption)함", count(*full.Concurrent)), fullWhy...)
 	}
 	return l.noMemoryLimit()
 }
@@ -58,7 +59,20 @@ func (l *ladder) noMemoryLimit() record.Limit {
 		return noted(record.Limit{}, say("unknown: no test ran without failures", "알 수 없음: 실패 없이 끝난 테스트가 없음"))
 	}
 	limit := record.Limit{Low: new(top)}
-	fullest := rung{}
+	var evidence []record.Text
+	fullest := l.fullest()
+	kv := say("; how full the KV cache was is unknown (no /metrics)", "; KV cache 사용률은 알 수 없음 (/metrics 없음)")
+	if fullest.n != 0 {
+		usage := percent(*fullest.rec.Detail.ServerDelta.MaxKVUsage)
+		evidence = append(evidence, say("%s: KV cache usage at most %s", "%s: KV cache 사용률 최대 %s", fullest.rec.TestID, usage))
+		kv = say("; the KV cache was at most %s full", "; KV cache 사용률은 최대 %s", usage)
+	}
+	return noted(limit, join("", l.notReached(), kv), evidence...)
+}
+
+// fullest is the rung at which the KV cache was fullest; its n is 0 where no rung tells.
+func (l *ladder) fullest() rung {
+	var fullest rung
 	for _, r := range l.rungs {
 		s := r.rec.Detail.ServerDelta
 		if s == nil || s.MaxKVUsage == nil {
@@ -68,13 +82,7 @@ func (l *ladder) noMemoryLimit() record.Limit {
 			fullest = r
 		}
 	}
-	kv := say("; how full the KV cache was is unknown (no /metrics)", "; KV cache 사용률은 알 수 없음 (/metrics 없음)")
-	if fullest.n != 0 {
-		usage := percent(*fullest.rec.Detail.ServerDelta.MaxKVUsage)
-		limit.Evidence = []string{fmt.Sprintf("%s: KV cache usage at most %s", fullest.rec.TestID, usage)}
-		kv = say("; the KV cache was at most %s full", "; KV cache 사용률은 최대 %s", usage)
-	}
-	return noted(limit, join("", l.notReached(), kv))
+	return fullest
 }
 
 // notReached says up to where a limit was looked for, and what to try next.
@@ -123,37 +131,40 @@ func (l *ladder) latencySurge() record.Limit {
 			continue
 		}
 		at := record.Limit{Reached: true, High: new(r.n), Concurrent: new(r.n)}
-		at.Evidence = []string{
-			fmt.Sprintf("%s: baseline latency %s", l.base.TestID, millis(base)),
-			fmt.Sprintf("%s: latency %s = %s baseline", r.rec.TestID, millis(*lat), times(*lat/base)),
+		evidence := []record.Text{
+			say("%s: baseline latency %s", "%s: baseline latency %s", l.base.TestID, millis(base)),
+			timesBase(r.rec.TestID, *lat, base),
 		}
 		cause, why := l.causeOf(r)
 		at.Cause = cause
 		if r.n <= below.n {
-			at.Evidence = append(at.Evidence, why...)
-			return noted(at, say("latency is above 2 × baseline from %s on", "동시 요청 %s개부터 latency가 baseline의 2배를 넘음", count(r.n)))
+			return noted(at, say("latency is above 2 × baseline from %s on", "동시 요청 %s개부터 latency가 baseline의 2배를 넘음", count(r.n)), append(evidence, why...)...)
 		}
 		at.Low = new(below.n)
 		if tested {
-			at.Evidence = append(at.Evidence, fmt.Sprintf("%s: latency %s = %s baseline", below.id, millis(below.ms), times(below.ms/base)))
+			evidence = append(evidence, timesBase(below.id, below.ms, base))
 		}
-		at.Evidence = append(at.Evidence, why...)
+		evidence = append(evidence, why...)
 		if !r.complete() {
 			return noted(at, say("first seen at %s; not interpolated, some of its requests failed",
-				"%s개에서 처음 나타남. 일부 요청이 실패하여 보간하지 않음", count(r.n)))
+				"%s개에서 처음 나타남. 일부 요청이 실패하여 보간하지 않음", count(r.n)), evidence...)
 		}
 		at.Concurrent = new(below.n + (bound-below.ms)/(*lat-below.ms)*(r.n-below.n))
 		return noted(at, say("interpolated between %s and %s, not measured itself",
-			"측정된 %s개와 %s개 사이를 보간한 값이며 직접 측정한 값은 아님", count(below.n), count(r.n)))
+			"측정된 %s개와 %s개 사이를 보간한 값이며 직접 측정한 값은 아님", count(below.n), count(r.n)), evidence...)
 	}
 	if l.top() == 0 {
 		return noted(record.Limit{}, say("unknown: no test ran without failures", "알 수 없음: 실패 없이 끝난 테스트가 없음"))
 	}
-	limit := record.Limit{Low: new(below.n)}
+	var evidence []record.Text
 	if tested {
-		limit.Evidence = []string{fmt.Sprintf("%s: latency %s = %s baseline", below.id, millis(below.ms), times(below.ms/base))}
+		evidence = append(evidence, timesBase(below.id, below.ms, base))
 	}
-	return noted(limit, l.notReached())
+	return noted(record.Limit{Low: new(below.n)}, l.notReached(), evidence...)
+}
+
+func timesBase(id string, ms, base float64) record.Text {
+	return say("%s: latency %s = %s baseline", "%s: latency %s = baseline의 %s", id, millis(ms), times(ms/base))
 }
 
 // point is a measured latency.
@@ -191,11 +202,11 @@ func (l *ladder) saturation() record.Limit {
 	if apart := last.n / before.n; apart != 2 {
 		gain = math.Pow(gain, 1/math.Log2(apart)) // as if it were spread evenly over the doublings between
 	}
-	evidence := []string{fmt.Sprintf("%s → %s: throughput %s → %s = %s a doubling",
+	evidence := []record.Text{say("%s → %s: throughput %s → %s = %s a doubling", "%s → %s: throughput %s → %s = 두 배마다 %s",
 		before.rec.TestID, last.rec.TestID, unit.Rate(throughput(*before)), unit.Rate(throughput(last)), times(gain))}
 	if gain > stillGaining*(1+roundOff) {
-		return noted(record.Limit{Low: new(last.n), Evidence: evidence}, join("", l.notReached(),
-			say("; throughput still grew by %s over the last doubling", "; 마지막 두 배 구간에서 throughput이 여전히 %s 증가", percent(gain-1))))
+		return noted(record.Limit{Low: new(last.n)}, join("", l.notReached(),
+			say("; throughput still grew by %s over the last doubling", "; 마지막 두 배 구간에서 throughput이 여전히 %s 증가", percent(gain-1))), evidence...)
 	}
 	best := rungs[0]
 	for _, r := range rungs {
@@ -203,7 +214,7 @@ func (l *ladder) saturation() record.Limit {
 			best = r
 		}
 	}
-	at := record.Limit{Reached: true, Evidence: evidence}
+	at := record.Limit{Reached: true}
 	for i, r := range rungs {
 		if throughput(r) < saturatedShare*throughput(best)*(1-roundOff) {
 			at.Low = new(r.n)
@@ -214,11 +225,11 @@ func (l *ladder) saturation() record.Limit {
 		beyond := rungs[min(i+1, len(rungs)-1)]
 		cause, why := l.causeOf(beyond)
 		at.Cause = cause
-		at.Evidence = append(at.Evidence, why...)
+		evidence = append(evidence, why...)
 		break
 	}
 	return noted(at, say("highest throughput measured: %s at %s", "측정된 최고 throughput: %[2]s개에서 %[1]s",
-		unit.Rate(throughput(best)), count(best.n)))
+		unit.Rate(throughput(best)), count(best.n)), evidence...)
 }
 
 // lastDoubling is the rung to hold the last one against: the highest at half its concurrency or

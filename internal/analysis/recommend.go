@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"fmt"
 	"slices"
 
 	"bench/internal/record"
@@ -22,18 +21,19 @@ func (l *ladder) recommended(saturation record.Limit) record.Limit {
 		}
 		first := l.rungs[0]
 		cause, evidence := l.causeOf(first)
-		at := record.Limit{High: new(first.n), Cause: cause, Evidence: evidence}
-		return noted(at, join(" ", say("none of the tested concurrencies holds; at %s,", "시험한 동시 요청 수 중 조건을 만족하는 것이 없음. %s개에서:", count(first.n)), l.broken(first, saturation)))
+		at := record.Limit{High: new(first.n), Cause: cause}
+		return noted(at, join(" ", say("none of the tested concurrencies holds; at %s,", "시험한 동시 요청 수 중 조건을 만족하는 것이 없음. %s개에서:", count(first.n)), l.broken(first, saturation)), evidence...)
 	}
 	r := l.rungs[i]
-	at := record.Limit{Concurrent: new(r.n), Reached: true, Low: new(r.n), Evidence: l.margins(r)}
+	at := record.Limit{Concurrent: new(r.n), Reached: true, Low: new(r.n)}
+	evidence := l.margins(r)
 	margin := say("latency %s × baseline of at most 2 ×", "latency는 baseline의 %s배(한도 2배)", ratio(*r.rec.Results.AvgTotalLatencyMS/l.base.AvgTotalLatencyMS))
 	var above record.Text
 	if next := l.nextAbove(r.n); next != nil {
 		at.High = new(next.n)
-		var evidence []string
-		at.Cause, evidence = l.causeOf(*next)
-		at.Evidence = append(at.Evidence, evidence...)
+		cause, why := l.causeOf(*next)
+		at.Cause = cause
+		evidence = append(evidence, why...)
 		above = join(" ", say("; at %s,", "; %s개에서는", count(next.n)), l.broken(*next, saturation))
 	} else if 2*r.n <= maxSuggested {
 		above = say("; nothing higher was tested, try --concurrent %s", "; 그보다 큰 값은 시험하지 않음, --concurrent %s 시도", count(2*r.n))
@@ -48,7 +48,7 @@ func (l *ladder) recommended(saturation record.Limit) record.Limit {
 			break
 		}
 	}
-	return noted(at, join("", margin, above, doubt))
+	return noted(at, join("", margin, above, doubt), evidence...)
 }
 
 // nextAbove is the lowest rung above n, left-out tests not counted.
@@ -105,21 +105,21 @@ func failing(r rung) record.Text {
 }
 
 // margins is how far a rung stays inside the rules.
-func (l *ladder) margins(r rung) []string {
+func (l *ladder) margins(r rung) []record.Text {
 	lat := *r.rec.Results.AvgTotalLatencyMS
 	slowest, _ := r.slowest()
-	evidence := []string{
-		fmt.Sprintf("%s: success rate %s", r.rec.TestID, percent(*r.rec.Results.SuccessRate)),
-		fmt.Sprintf("%s: latency %s = %s baseline (%s, %s)", r.rec.TestID, millis(lat),
+	evidence := []record.Text{
+		say("%s: success rate %s", "%s: 성공률 %s", r.rec.TestID, percent(*r.rec.Results.SuccessRate)),
+		say("%s: latency %s = %s baseline (%s, %s)", "%s: latency %s = baseline(%[4]s, %[5]s)의 %[3]s", r.rec.TestID, millis(lat),
 			times(lat/l.base.AvgTotalLatencyMS), l.base.TestID, millis(l.base.AvgTotalLatencyMS)),
-		fmt.Sprintf("%s: slowest request %s of at most 60 s", r.rec.TestID, millis(slowest)),
+		say("%s: slowest request %s of at most 60 s", "%s: 가장 느린 요청 %s (한도 60 s)", r.rec.TestID, millis(slowest)),
 	}
 	s := r.rec.Detail.ServerDelta
 	if s != nil && s.MaxKVUsage != nil {
-		evidence = append(evidence, fmt.Sprintf("%s: KV cache usage at most %s", r.rec.TestID, percent(*s.MaxKVUsage)))
+		evidence = append(evidence, say("%s: KV cache usage at most %s", "%s: KV cache 사용률 최대 %s", r.rec.TestID, percent(*s.MaxKVUsage)))
 	}
 	if r.queueSeen() {
-		evidence = append(evidence, fmt.Sprintf("%s: preemptions %s", r.rec.TestID, count(*s.Preemptions)))
+		evidence = append(evidence, say("%s: preemptions %s", "%s: 선점 %s회", r.rec.TestID, count(*s.Preemptions)))
 	}
 	return evidence
 }

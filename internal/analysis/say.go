@@ -3,19 +3,27 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"bench/internal/record"
 )
 
-// say formats both languages with the same arguments; a format names them by index where the
-// order of words differs.
+// say formats both languages with the same arguments, each of which that is itself a text in its own language; a
+// format names them by index where the order of words differs.
 func say(en, ko string, args ...any) record.Text {
 	if len(args) == 0 {
 		return record.Text{En: en, Ko: ko}
 	}
-	return record.Text{En: fmt.Sprintf(en, args...), Ko: fmt.Sprintf(ko, args...)}
+	inKorean := slices.Clone(args)
+	args = slices.Clone(args)
+	for i, a := range args {
+		if t, ok := a.(record.Text); ok {
+			args[i], inKorean[i] = t.En, t.Ko
+		}
+	}
+	return record.Text{En: fmt.Sprintf(en, args...), Ko: fmt.Sprintf(ko, inKorean...)}
 }
 
 // join puts statements one after the other.
@@ -29,11 +37,15 @@ func join(sep string, parts ...record.Text) record.Text {
 	return record.Text{En: strings.Join(en, sep), Ko: strings.Join(ko, sep)}
 }
 
-// noted fills the statement of a judgement in.
-func noted(l record.Limit, note record.Text) record.Limit {
+// same is a statement in which there is nothing to translate: a server's own words, figures under their field names.
+func same(s string) record.Text { return record.Text{En: s, Ko: s} }
+
+// noted fills the statement of a judgement in, and what it rests on.
+func noted(l record.Limit, note record.Text, evidence ...record.Text) record.Limit {
 	l.Note, l.NoteKO = note.En, note.Ko
-	if l.Evidence == nil {
-		l.Evidence = []string{}
+	l.Evidence, l.EvidenceKO = []string{}, []string{}
+	for _, e := range evidence {
+		l.Evidence, l.EvidenceKO = append(l.Evidence, e.En), append(l.EvidenceKO, e.Ko)
 	}
 	return l
 }

@@ -95,7 +95,7 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	}
 	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
-		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e}
+		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1)}
 	}
 	judged, err := analysis.Analyze(judge)
 	if err != nil {

@@ -37,9 +37,12 @@ type Limit struct {
 	Low        *float64 `json:"low"`  // highest tested concurrency below the limit
 	High       *float64 `json:"high"` // lowest tested concurrency at or above it
 	Cause      Cause    `json:"cause,omitempty"`
-	Evidence   []string `json:"evidence"` // never null; figures under their field names, in English
+	Evidence   []string `json:"evidence"`    // never null; figures under their field names
+	EvidenceKO []string `json:"evidence_ko"` // never null; the same, Korean
 	Note       string   `json:"note"`
 	NoteKO     string   `json:"note_ko"`
+	Advice     string   `json:"advice"` // what would move the limit; "" where it has no cause
+	AdviceKO   string   `json:"advice_ko"`
 }
 
 // Cause is what made a limit.

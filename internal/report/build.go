@@ -95,7 +95,7 @@ func (b builder) limits(withEvidence bool) section {
 	for _, l := range b.in.Analysis.Ladders {
 		t := &table{caption: b.of(b.f(wLadder, l.InputTokens, l.MaxOutputTokens)), columns: []column{
 			{title: b.t(wLimit)}, {title: b.t(wConcurrent), right: true}, {title: b.t(wCause)}, {title: b.t(wNote), wrap: true}}}
-		var evidence []string
+		var evidence, advice []string
 		for _, x := range []struct {
 			name  string
 			limit record.Limit
@@ -105,11 +105,25 @@ func (b builder) limits(withEvidence bool) section {
 			{b.t(wSaturation), l.Saturation, warn}, {b.t(wRecommended), l.Recommended, good},
 		} {
 			t.rows = append(t.rows, b.limitRow(x.name, x.limit, x.tone))
-			if len(x.limit.Evidence) > 0 {
-				evidence = append(evidence, x.name+": "+strings.Join(x.limit.Evidence, "; "))
+			lines := x.limit.Evidence
+			if b.lang == Korean {
+				lines = x.limit.EvidenceKO
+			}
+			if len(lines) > 0 {
+				evidence = append(evidence, x.name+": "+strings.Join(lines, "; "))
+			}
+			if a := (record.Text{En: x.limit.Advice, Ko: x.limit.AdviceKO}).In(b.lang); a != "" {
+				a = b.cause(x.limit.Cause) + ": " + a
+				if !slices.Contains(advice, a) {
+					advice = append(advice, a)
+				}
 			}
 		}
 		s.table(t)
+		if len(advice) > 0 {
+			s.para(b.t(wAdvice) + ":")
+			s.list(advice)
+		}
 		if l.Baseline != nil {
 			s.para(b.f(wBaselineOf, l.Baseline.TestID, figureOf(&l.Baseline.AvgTotalLatencyMS)))
 		} else {

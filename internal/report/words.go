@@ -21,6 +21,7 @@ var (
 	wCause          = tr("Cause", "원인")
 	wNote           = tr("Note", "설명")
 	wEvidence       = tr("Evidence", "근거")
+	wAdvice         = tr("What to change", "무엇을 바꿀 것인가")
 	wOOM            = tr("Out of memory", "OOM 발생 지점")
 	wKVFull         = tr("KV cache full", "KV cache 포화 지점")
 	wEngineDeath    = tr("Engine died", "엔진 종료 지점")

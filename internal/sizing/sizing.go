@@ -78,7 +78,7 @@ func Size(req Request) (record.Sizing, error) {
 			p.PerMillionUSD = perMillion(p, c.setup.Speed)
 		}
 		if c.setup.Memory != nil {
-			c.setup.Savings = c.savings(req, (req.Demand.Concurrent+c.setup.Replicas-1)/c.setup.Replicas)
+			c.setup.Savings = Savings(req.Model, c.gpu, c.engine, (req.Demand.Concurrent+c.setup.Replicas-1)/c.setup.Replicas, c.setup.Replicas)
 		}
 	}
 	rank(candidates)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"bench/internal/capacity"
+	"bench/internal/catalog"
 	"bench/internal/record"
 	"bench/internal/unit"
 )
@@ -164,11 +165,11 @@ func savingPrice(s capacity.Saving) record.Text {
 // bestSavings is how many flags are named.
 const bestSavings = 3
 
-// savings are the flags that would leave most memory to requests, other than more GPUs, which set-ups of
-// their own stand for.
-func (c candidate) savings(req Request, perReplica int) []record.Saving {
+// Savings are the flags that would leave most memory to requests, other than more GPUs, which set-ups of their own
+// stand for: for concurrent requests of the whole context on each of so many replicas; 0 stands for as many as fit.
+func Savings(m catalog.Model, g catalog.GPU, e capacity.Engine, concurrent, replicas int) []record.Saving {
 	var out []record.Saving
-	for _, s := range capacity.Savings(req.Model, c.gpu, c.engine, perReplica) {
+	for _, s := range capacity.Savings(m, g, e, concurrent) {
 		if s.Cost == capacity.CostMoreGPUs || len(out) == bestSavings {
 			continue
 		}
@@ -177,7 +178,7 @@ func (c candidate) savings(req Request, perReplica int) []record.Saving {
 			flag += " " + s.Value
 		}
 		out = append(out, record.Saving{Flag: flag, FreedBytes: int64(s.FreedBytes),
-			MoreRequests: float64(c.setup.Replicas) * s.MoreRequests, Price: savingPrice(s)})
+			MoreRequests: float64(replicas) * s.MoreRequests, Price: savingPrice(s)})
 	}
 	return out
 }
