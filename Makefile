@@ -51,6 +51,10 @@ accuracy: ## hold the model of memory and speed against published rows; rewrites
 stamps: ## errors of the stamps beside a bare C client's, printed and held to their limits
 	BENCH_STAMPS=1 go test -count=1 -run TestStamps -v ./internal/vllm
 
+.PHONY: pages
+pages: ## the report in a real Chromium: network, widths, print, sorting, axe's rules; says so where there is none
+	./testdata/pages.sh
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME
 	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
@@ -65,4 +69,3 @@ clean: ## remove what was built and measured here
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10

@@ -120,9 +120,8 @@ func (b builder) limits(withEvidence bool) section {
 			}
 		}
 		s.table(t)
-		if len(advice) > 0 {
-			s.para(b.t(wAdvice) + ":")
-			s.list(advice)
+		for _, a := range advice {
+			s.para(b.t(wAdvice) + " – " + a)
 		}
 		if l.Baseline != nil {
 			s.para(b.f(wBaselineOf, l.Baseline.TestID, figureOf(&l.Baseline.AvgTotalLatencyMS)))
@@ -382,7 +381,7 @@ func (b builder) expectations() section {
 
 func (b builder) charts(figures []figure, missing []string) section {
 	s := section{title: b.t(wCharts)}
-	captions := map[string]record.Text{"throughput": wThroughput, "ttft": wTTFT, "tpot": wTPOT, "latency": wLatency, "memory": wMemory, "timeline": wTimeline,
+	captions := map[string]record.Text{"throughput": wThroughput, "ttft": wTTFT, "tpot": wTPOT, "latency": wLatency, "energy": wEnergyChart, "requests": wRequestsChart, "memory": wMemory, "timeline": wTimeline,
 		"sizing-memory": wSizingMemory, "sizing-price": wSizingPrice}
 	memory := false
 	for i := range figures {

@@ -16,7 +16,7 @@ type figure struct {
 	png     []byte
 }
 
-// drawFigures draws what the input has data for: four charts over concurrency and one over time.
+// drawFigures draws what the input has data for: charts over concurrency, of single requests, and over time.
 // A data file that cannot be read costs its line in the chart over time; missing names it.
 func drawFigures(in Input) (figures []figure, missing []string, err error) {
 	add := func(c *chart) error {
@@ -35,6 +35,11 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 			}
 		}
 	}
+	spread, err := spreadFigure(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	figures = append(figures, spread...)
 	c, missing := memoryChart(in)
 	if c != nil {
 		if err := add(c); err != nil {
@@ -55,33 +60,43 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 // metric is one figure of the records that a chart shows over concurrency.
 type metric struct {
 	name, title, axis string
-	mean              func(record.Results) *float64
-	repeat            func(record.Repeat) *float64
-	scale             float64 // from the record's unit to the axis's
-	baseline          bool    // also shows 2 × baseline
+	mean              func(record.Record) *float64
+	repeat            func(record.Repeat) *float64 // nil where there is none for each repeat
+	scale             float64                      // from the record's unit to the axis's
+	baseline          bool                         // also shows 2 × baseline, and where latency passes it
+	saturates         bool                         // also shows where it is saturated
 }
 
 func metrics() []metric {
 	return []metric{
-		{name: "throughput", title: "Throughput over concurrency", axis: "output tokens/s", scale: 1,
-			mean:   func(r record.Results) *float64 { return r.ThroughputTokensPerSec },
+		{name: "throughput", title: "Throughput over concurrency", axis: "output tokens/s", scale: 1, saturates: true,
+			mean:   func(r record.Record) *float64 { return r.Results.ThroughputTokensPerSec },
 			repeat: func(p record.Repeat) *float64 { return p.ThroughputTokensPerSec }},
 		{name: "ttft", title: "Time to first token over concurrency", axis: "TTFT, ms", scale: 1,
-			mean:   func(r record.Results) *float64 { return r.AvgTTFTMS },
+			mean:   func(r record.Record) *float64 { return r.Results.AvgTTFTMS },
 			repeat: func(p record.Repeat) *float64 { return p.AvgTTFTMS }},
 		{name: "tpot", title: "Time per output token over concurrency", axis: "TPOT, ms", scale: 1,
-			mean:   func(r record.Results) *float64 { return r.AvgTPOTMS },
+			mean:   func(r record.Record) *float64 { return r.Results.AvgTPOTMS },
 			repeat: func(p record.Repeat) *float64 { return p.AvgTPOTMS }},
 		{name: "latency", title: "Latency over concurrency", axis: "latency, s", scale: 1e-3, baseline: true,
-			mean:   func(r record.Results) *float64 { return r.AvgTotalLatencyMS },
+			mean:   func(r record.Record) *float64 { return r.Results.AvgTotalLatencyMS },
 			repeat: func(p record.Repeat) *float64 { return p.AvgTotalLatencyMS }},
+		{name: "energy", title: "Energy per output token over concurrency", axis: "J per output token, all GPUs", scale: 1,
+			mean: energyOf},
 	}
+}
+
+func energyOf(r record.Record) *float64 {
+	if e := r.Detail.Energy; e != nil {
+		return e.PerTokenJ
+	}
+	return nil
 }
 
 // maxSeries is the number of ladders a chart can hold with colours that stay apart.
 const maxSeries = 6
 
-// concurrencyChart shows a metric over concurrency, a series a ladder; nil without any test.
+// concurrencyChart shows a metric over concurrency, a series a ladder; nil where no test has it.
 func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 	if len(shapes) == 0 {
 		return nil
@@ -92,20 +107,25 @@ func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 	}
 	p := panel{xLabel: "concurrent requests", yLabel: m.axis}
 	var tested []float64
-	failures := false
+	failures, known := false, false
 	for i, recs := range shapes[:min(len(shapes), maxSeries)] {
 		s := series{label: shapeOf(recs[0].InputTokens, recs[0].MaxOutputTokens) + " tokens in/out", style: i}
 		for _, r := range recs {
 			n := float64(r.ConcurrentRequests)
 			tested = append(tested, n)
-			v := m.mean(r.Results)
-			if v == nil {
+			v := m.mean(r)
+			switch {
+			case v != nil:
+				s.means = append(s.means, point{n, *v * m.scale})
+				known = true
+			case r.Detail.Succeeded == 0:
 				p.failed = append(p.failed, point{x: n})
 				failures = true
-				continue
 			}
-			s.means = append(s.means, point{n, *v * m.scale})
 			for _, rep := range r.Detail.Repeats {
+				if m.repeat == nil {
+					break
+				}
 				if v := m.repeat(rep); v != nil {
 					s.repeats = append(s.repeats, point{n, *v * m.scale})
 				}
@@ -115,6 +135,10 @@ func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 		if b := baselineOf(in, recs[0]); m.baseline && b != nil {
 			p.levels = append(p.levels, level{y: 2 * b.AvgTotalLatencyMS * m.scale, style: i})
 		}
+		p.marks = append(p.marks, m.marks(in, recs, s)...)
+	}
+	if !known && m.repeat == nil {
+		return nil
 	}
 	slices.Sort(tested)
 	p.concurrencyAxis(slices.Compact(tested))
@@ -125,6 +149,11 @@ func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 	if len(p.levels) > 0 {
 		c.legend = append(c.legend, entry{"2 × baseline", 0, markLevel})
 	}
+	for _, k := range []limitKind{limitRecommended, limitSurge, limitSaturated, limitMemory} {
+		if slices.ContainsFunc(p.marks, func(x limitMark) bool { return x.kind == k }) {
+			c.legend = append(c.legend, entry{k.label(), int(k), markLimit})
+		}
+	}
 	if failures {
 		c.legend = append(c.legend, entry{"no request succeeded", 0, markFailed})
 	}
@@ -134,15 +163,32 @@ func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 	return c
 }
 
-// baselineOf is the baseline that the analysis judged a record's ladder by.
-func baselineOf(in Input, rec record.Record) *record.Baseline {
+// shortName is a test's name as a drawing can hold it: one that was read from a file may be anything.
+func shortName(id string) string {
+	const most = 24
+	if r := []rune(clean(id)); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return clean(id)
+}
+
+// ladderOf is the judgement of a record's ladder; nil where there is none.
+func ladderOf(in Input, rec record.Record) *record.Ladder {
 	if in.Analysis == nil {
 		return nil
 	}
-	for _, l := range in.Analysis.Ladders {
+	for i, l := range in.Analysis.Ladders {
 		if l.InputTokens == rec.InputTokens && l.MaxOutputTokens == rec.MaxOutputTokens {
-			return l.Baseline
+			return &in.Analysis.Ladders[i]
 		}
+	}
+	return nil
+}
+
+// baselineOf is the baseline that the analysis judged a record's ladder by.
+func baselineOf(in Input, rec record.Record) *record.Baseline {
+	if l := ladderOf(in, rec); l != nil {
+		return l.Baseline
 	}
 	return nil
 }
@@ -290,7 +336,7 @@ func newTimeAxis(recs []record.Record) *timeAxis {
 		a.from = append(a.from, r.Detail.StartNS)
 		a.shift = append(a.shift, away)
 		last = max(last, r.Detail.EndNS)
-		s := span{from: a.minutes(r.Detail.StartNS), label: r.TestID}
+		s := span{from: a.minutes(r.Detail.StartNS), label: shortName(r.TestID)}
 		s.to = minutes(r.Detail.EndNS-a.begin) - away
 		a.spans = append(a.spans, s)
 		a.end = max(a.end, s.to)

@@ -37,7 +37,7 @@ func timelineChart(in Input) (c *chart, missing []string) {
 		begin, end = min(begin, r.SentNS), max(end, r.EndNS)
 	}
 	at := func(ns int64) float64 { return float64(ns-begin) / 1e9 }
-	c = &chart{name: "timeline", title: fmt.Sprintf("%s, run %d: %d at once, %s tokens in/out, on one clock", rec.TestID, run+1, rec.ConcurrentRequests,
+	c = &chart{name: "timeline", title: fmt.Sprintf("%s, run %d: %d at once, %s tokens in/out, on one clock", shortName(rec.TestID), run+1, rec.ConcurrentRequests,
 		shapeOf(rec.InputTokens, rec.MaxOutputTokens))}
 	if simulated(in) {
 		c.title += " (simulated)"

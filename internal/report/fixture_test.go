@@ -84,7 +84,7 @@ func (f folder) ReadRequests(name string) ([]record.Request, error) {
 	p := r.Detail.Repeats[0]
 	for i := range r.ConcurrentRequests {
 		first := p.StartNS + int64(i+1)*20e6
-		out = append(out, record.Request{TestID: r.TestID, Run: p.Run, Attempt: p.Attempt, Index: i, SentNS: p.StartNS, FirstTokenNS: &first,
+		out = append(out, record.Request{TestID: r.TestID, Run: p.Run, Attempt: p.Attempt, Index: i, SentNS: p.StartNS, FirstTokenNS: &first, LastTokenNS: new(p.EndNS),
 			EndNS: p.EndNS, Success: i%7 != 6})
 	}
 	return out, nil

@@ -54,6 +54,7 @@ type panel struct {
 	spans          []span
 	nameSpans      bool
 	failed         []point
+	marks          []limitMark
 }
 
 type point struct{ x, y float64 }
@@ -103,6 +104,10 @@ const (
 	markDot
 	markWait
 	markAnswer
+	markLimit
+	markSpreadDot
+	markSpreadRange
+	markSpreadBox
 )
 
 // neutral is the style of what belongs to no series.
@@ -244,6 +249,14 @@ func (e entry) draw(dc draw.Canvas, x, y, width vg.Length) {
 		dc.StrokeLine2(draw.LineStyle{Color: colourOf(neutral), Width: 1.5}, x, y, x+width, y)
 	case markAnswer:
 		dc.StrokeLine2(draw.LineStyle{Color: colourOf(0), Width: 5}, x, y, x+width, y)
+	case markSpreadDot:
+		dc.DrawGlyph(spreadDot(), middle)
+	case markSpreadRange:
+		dc.StrokeLine2(spreadRange(), x, y, x+width, y)
+	case markSpreadBox:
+		dc.FillPolygon(spreadBox(), []vg.Point{{X: x, Y: y - 4}, {X: x + width, Y: y - 4}, {X: x + width, Y: y + 4}, {X: x, Y: y + 4}})
+	case markLimit:
+		limitKind(e.style).draw(dc, middle, 0.6)
 	case markDot:
 		dc.DrawGlyph(dotOf(e.style), middle)
 	case markSpan:
@@ -366,6 +379,9 @@ func (p *panel) Plot(c draw.Canvas, pl *plot.Plot) {
 	}
 	for _, pt := range p.failed {
 		c.DrawGlyphNoClip(failedGlyph(), at(pt))
+	}
+	for _, m := range p.marks {
+		m.kind.draw(c, at(m.at), 1)
 	}
 }
 

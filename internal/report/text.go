@@ -246,9 +246,15 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
+// maxText is the number of bytes of one text that a report shows: more than any sentence of its own.
+const maxText = 4096
+
 // clean makes text from a server safe to print: no control characters, which could drive a
-// terminal or break a table, and no marks that turn the direction of writing.
+// terminal or break a table, no marks that turn the direction of writing, and an end.
 func clean(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':

@@ -75,13 +75,15 @@ var (
 	wLower      = tr("lower than expected", "예상보다 낮음")
 	wUnmeasured = tr("not measured", "측정되지 않음")
 
-	wCharts     = tr("Charts", "그래프")
-	wThroughput = tr("Throughput over concurrency. Small points are repeats, large ones their mean; lines only join measured points.", "동시 요청 수에 따른 throughput. 작은 점은 반복별 값, 큰 점은 평균이며, 선은 측정한 점만 잇습니다.")
-	wTTFT       = tr("Time to first token over concurrency.", "동시 요청 수에 따른 TTFT(첫 토큰까지의 시간).")
-	wTPOT       = tr("Time per output token over concurrency.", "동시 요청 수에 따른 TPOT(출력 토큰당 시간).")
-	wLatency    = tr("Latency over concurrency. The dashed line is twice the baseline of that shape.", "동시 요청 수에 따른 latency. 점선은 같은 길이 baseline의 2배입니다.")
-	wMemory     = tr("GPU memory and KV cache usage over the run. vLLM takes its memory at start, so what fills under load is the KV cache.", "시간에 따른 GPU 메모리와 KV cache 사용률. vLLM은 시작할 때 메모리를 확보하므로, 부하에 따라 차는 것은 KV cache입니다.")
-	wNoMemory   = tr("No memory samples were recorded, so there is no chart of memory over time.", "기록된 메모리 표본이 없어 시간에 따른 메모리 그래프는 없습니다.")
+	wCharts        = tr("Charts", "그래프")
+	wThroughput    = tr("Throughput over concurrency. Small points are repeats, large ones their mean; lines only join measured points.", "동시 요청 수에 따른 throughput. 작은 점은 반복별 값, 큰 점은 평균이며, 선은 측정한 점만 잇습니다.")
+	wTTFT          = tr("Time to first token over concurrency.", "동시 요청 수에 따른 TTFT(첫 토큰까지의 시간).")
+	wTPOT          = tr("Time per output token over concurrency.", "동시 요청 수에 따른 TPOT(출력 토큰당 시간).")
+	wLatency       = tr("Latency over concurrency. The dashed line is twice the baseline of that shape.", "동시 요청 수에 따른 latency. 점선은 같은 길이 baseline의 2배입니다.")
+	wEnergyChart   = tr("Energy of all GPUs per output token over concurrency, idle power included.", "동시 요청 수에 따른 출력 토큰당 에너지(모든 GPU, 유휴 전력 포함).")
+	wRequestsChart = tr("How single requests are spread, test by test. A median or p90 is drawn only where there are enough requests for it.", "테스트별 개별 요청의 분포. 중앙값과 p90은 요청 수가 충분할 때만 표시합니다.")
+	wMemory        = tr("GPU memory and KV cache usage over the run. vLLM takes its memory at start, so what fills under load is the KV cache.", "시간에 따른 GPU 메모리와 KV cache 사용률. vLLM은 시작할 때 메모리를 확보하므로, 부하에 따라 차는 것은 KV cache입니다.")
+	wNoMemory      = tr("No memory samples were recorded, so there is no chart of memory over time.", "기록된 메모리 표본이 없어 시간에 따른 메모리 그래프는 없습니다.")
 )
 
 var (
