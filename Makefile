@@ -41,7 +41,7 @@ lint: ## gofmt, vet, staticcheck
 
 .PHONY: bench
 bench: ## cost of the measuring path and of the simulator
-	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report
+	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report ./internal/cli
 
 .PHONY: accuracy
 accuracy: ## hold the model of memory and speed against published rows; rewrites docs/accuracy.md

@@ -3,6 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 
 	"bench/internal/analysis"
 	"bench/internal/record"
@@ -53,6 +56,9 @@ func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
 	if err := folder.WriteJSON(record.AnalysisFile, in.Analysis); err != nil {
 		return err
 	}
+	if n := len(in.Missing); n > 0 {
+		a.status("data files that records name are missing (%s; %d in all): the figures of the records stand, charts lack what was in them", in.Missing[0], n)
+	}
 	langs := []string{"en"}
 	if o.lang == "ko" {
 		langs = append(langs, "ko")
@@ -93,6 +99,7 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return in, err
 	}
+	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests))
 	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
 		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1)}
@@ -103,6 +110,22 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	}
 	in.Analysis = &judged
 	return in, nil
+}
+
+// missingFiles are data files that records name and the folder does not hold.
+func missingFiles(folder *record.Folder, recs []record.Record) []string {
+	var out []string
+	for _, r := range recs {
+		for _, name := range []string{r.Detail.Files.Requests, r.Detail.Files.MemoryLog, r.Detail.Files.ServerMetrics} {
+			if name == "" {
+				continue
+			}
+			if _, err := os.Stat(folder.Path(name)); errors.Is(err, fs.ErrNotExist) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // tableWidth is what every table of the program fits in.

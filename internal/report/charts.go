@@ -27,6 +27,9 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 		figures = append(figures, f)
 		return nil
 	}
+	for _, name := range in.Missing {
+		missing = append(missing, name+" is missing: what it held is in no chart")
+	}
 	shapes := ladders(in.Tests)
 	for _, m := range metrics() {
 		if c := concurrencyChart(m, shapes, in); c != nil {
@@ -40,7 +43,8 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 		return nil, nil, err
 	}
 	figures = append(figures, spread...)
-	c, missing := memoryChart(in)
+	c, unread := memoryChart(in)
+	missing = append(missing, unread...)
 	if c != nil {
 		if err := add(c); err != nil {
 			return nil, nil, err
@@ -118,7 +122,7 @@ func concurrencyChart(m metric, shapes [][]record.Record, in Input) *chart {
 			case v != nil:
 				s.means = append(s.means, point{n, *v * m.scale})
 				known = true
-			case r.Detail.Succeeded == 0:
+			case r.Results.SuccessRate != nil && *r.Results.SuccessRate == 0:
 				p.failed = append(p.failed, point{x: n})
 				failures = true
 			}

@@ -31,9 +31,14 @@ type spreadRow struct {
 // spreadFigure draws how single requests are spread around each test's mean; nothing where no request succeeded.
 func spreadFigure(in Input) ([]figure, error) {
 	var rows []spreadRow
+	more := 0
 	for _, recs := range append([][]record.Record{in.Baselines}, ladders(in.Tests)...) {
 		for _, r := range recs {
 			if r.Detail.Latency == nil || r.Detail.TTFT == nil {
+				continue
+			}
+			if len(rows) == maxSpreadRows {
+				more++
 				continue
 			}
 			rows = append(rows, spreadRow{label: fmt.Sprintf("%s (%d × %s)", shortName(r.TestID), r.ConcurrentRequests, shapeOf(r.InputTokens, r.MaxOutputTokens)),
@@ -47,8 +52,6 @@ func spreadFigure(in Input) ([]figure, error) {
 	if simulated(in) {
 		title += " (simulated)"
 	}
-	more := max(0, len(rows)-maxSpreadRows)
-	rows = rows[:len(rows)-more]
 	each := max(8, spreadDots/2/len(rows))
 	for i := range rows {
 		for j := range rows[i].dots {

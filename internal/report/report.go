@@ -24,6 +24,8 @@ type Input struct {
 	Analysis  *record.Analysis
 	Sizing    *record.Sizing
 	Samples   Samples // nil: no chart over time
+	// Missing are data files that a record names and the folder does not hold.
+	Missing []string
 }
 
 // Samples reads the data files that records name; *record.Folder is one.
