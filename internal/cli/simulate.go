@@ -17,10 +17,16 @@ func (a *app) simulateCommand() *cobra.Command {
 		Use:   "simulate [SETTINGS]",
 		Short: "Serve the embedded vLLM simulator on a port, for any client",
 		Long: `simulate serves the embedded simulator over HTTP in real time: the same server that
---base-url sim: runs in-process on virtual time. SETTINGS are those of sim:, such
-as gpu=rtx-3090,model=google/gemma-3-12b-it,quant=w4a16,tp=1. Ctrl-C ends it.`,
+--base-url sim: runs in-process on virtual time. Ctrl-C ends it.
+
+SETTINGS are those of sim:, with commas between them. Those from start-after on
+make things go wrong:
+
+` + sim.SettingsHelp(),
 		Example: `  bench simulate --listen 127.0.0.1:8000
-  bench simulate gpu=a100-80gb,quant=none,max-num-seqs=64`,
+  bench simulate gpu=a100-80gb,quant=none,max-num-seqs=64
+  bench simulate die-at=8,return=30s,stall=0.05
+  bench stress --base-url sim:oom-at=16,return=40s --wait-return 5m`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			settings := "sim:"

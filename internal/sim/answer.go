@@ -64,6 +64,10 @@ func (s *Server) streamAnswer(x *exchange, g *generation) {
 			send()
 			return
 		}
+		if g.breaksOff(p.completed) {
+			s.breakOff(x, g, true)
+			return
+		}
 		sent := true
 		if first && g.chat {
 			event = c.opener(event[:0])
@@ -180,7 +184,7 @@ func (c *chunks) runningUsage(b []byte, completed int) []byte {
 
 // appendUsage appends a usage object without its closing brace.
 func appendUsage(b []byte, g *generation, completed int) []byte {
-	prompt := len(g.request.prompt)
+	prompt := len(g.request.prompt) + g.usageOff
 	return fmt.Appendf(b, `{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d`, prompt, prompt+completed, completed)
 }
 
@@ -202,6 +206,10 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 		var ok bool
 		if tokens, more, ok = s.next(x, &p, tokens[:0]); !ok {
 			x.status = http.StatusOK // nobody is left to read one
+			return
+		}
+		if g.breaksOff(p.completed) {
+			s.breakOff(x, g, false)
 			return
 		}
 		text = append(text, more...)

@@ -29,8 +29,13 @@ type engine struct {
 	worked   busyTime
 	faults   Faults
 	stopped  bool
+	hot      bool // the cards are throttled in this step
+
+	foreign     int // the other client's requests in flight
+	foreignSent int // and ever sent
 
 	maxModelLen int
+	maxQueued   int             // requests in flight beyond which a further one is refused; 0 = no limit
 	onDeath     func(dead bool) // told when the engine dies and when it is back
 
 	wake chan struct{} // holds one token when something arrived
@@ -57,10 +62,15 @@ func newEngine(l limits, layout blockLayout, blockTokens int, stepper capacity.S
 	}
 }
 
-// submit queues r. A stopped engine aborts it at once.
-func (e *engine) submit(r *request) {
+// submit queues r; false where the queue is full. A stopped engine aborts it at once.
+func (e *engine) submit(r *request) bool {
 	r.naturally = naturalLength(r.seed)
 	e.mu.Lock()
+	if e.maxQueued > 0 && len(e.running)+len(e.waiting)+len(e.arrivals) >= e.maxQueued {
+		e.stats.rejections++
+		e.mu.Unlock()
+		return false
+	}
 	r.queuedAt = time.Now()
 	if e.stopped {
 		r.out.put(finishAbort, 0)
@@ -72,6 +82,7 @@ func (e *engine) submit(r *request) {
 	case e.wake <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // abort drops r, whose client went away; it is out of the next step but one at the latest. Such
@@ -91,19 +102,37 @@ func (e *engine) run() {
 	defer e.abortAll()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if e.faults.StartAfter > 0 {
+		if !e.sleep(timer, e.faults.StartAfter) {
+			return
+		}
+		e.onDeath(false)
+	}
+	started := time.Now()
+	var doom <-chan time.Time // wakes an idle engine that is to die now
+	if d := e.faults.DieAfter; d > 0 {
+		clock := time.NewTimer(d)
+		defer clock.Stop()
+		doom = clock.C
+	}
 	began := time.Now() // of the next step: the end of the last one, or the instant the engine woke
 	for {
 		e.mu.Lock()
+		e.keepForeign(time.Now())
 		e.receive(time.Now())
 		step := e.plan(time.Now())
 		settling := len(e.arrivals) > 0
-		fault := e.faults.due(len(e.running))
+		fault := e.faults.due(len(e.running), time.Since(started))
+		e.hot = e.faults.ThrottleAt > 0 && len(e.running) >= e.faults.ThrottleAt
 		if fault != "" {
 			e.die(fault)
 		}
 		var length time.Duration
 		if busy(step) {
 			length = e.stepper.StepTime(step)
+			if e.hot {
+				length *= throttleSlowdown
+			}
 			e.worked.begin(began, began.Add(length))
 		}
 		e.mu.Unlock()
@@ -135,6 +164,8 @@ func (e *engine) run() {
 		default:
 			select {
 			case <-e.wake:
+				began = time.Now()
+			case <-doom:
 				began = time.Now()
 			case <-e.stop:
 				return
@@ -216,7 +247,7 @@ func (e *engine) plan(now time.Time) capacity.Step {
 		if !e.pool.fits(r.known()) {
 			break
 		}
-		r.computed = e.pool.lookup(r)
+		r.computed = max(e.pool.lookup(r), e.foundOnDemand(r))
 		count := min(r.known()-r.computed, budget)
 		if !e.pool.grow(r, count) {
 			e.pool.release(r)
@@ -234,6 +265,12 @@ func (e *engine) plan(now time.Time) capacity.Step {
 		budget -= count
 	}
 	return step
+}
+
+// foundOnDemand is how many of r's tokens count as found in the prefix cache: whole blocks, never all of a prompt.
+func (e *engine) foundOnDemand(r *request) int {
+	tokens := min(int(e.faults.PrefixHits*float64(len(r.prompt))), len(r.prompt)-1)
+	return tokens - tokens%e.pool.blockTokens
 }
 
 // schedule puts count tokens of r into the step.
@@ -290,6 +327,9 @@ func (e *engine) finish(now time.Time) {
 		}
 		e.stats.requestFinished(r, reason)
 		e.pool.release(r)
+		if r.foreign {
+			e.foreign--
+		}
 		return true
 	})
 	if generated > 0 {

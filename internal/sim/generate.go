@@ -20,6 +20,8 @@ type generation struct {
 	includeUsage    bool
 	continuousUsage bool
 	tokenIDs        bool // return_token_ids
+	usageOff        int  // prompt tokens that usage says too many
+	fault           requestFault
 }
 
 // unsupportedFields are members that change the answer in ways the simulator does not know. Values
@@ -77,13 +79,23 @@ func (s *Server) generate(x *exchange, chat bool) {
 	if g.request.order == "" {
 		g.request.order = fmt.Sprintf("%016x", g.request.seed)
 	}
+	switch g.fault = s.config.Faults.strikes(g.request.seed); g.fault {
+	case faultTooMany:
+		x.fail(tooMany)
+		return
+	case faultShort:
+		g.request.maxTokens = max(1, g.request.maxTokens/2)
+		g.request.minTokens = min(g.request.minTokens, g.request.maxTokens)
+	}
+	if !s.core.submit(g.request) {
+		x.fail(engineBusy)
+		return
+	}
 	if g.stream {
 		s.startStream(x)
-		s.core.submit(g.request)
 		s.streamAnswer(x, g)
 		return
 	}
-	s.core.submit(g.request)
 	s.wholeAnswer(x, g)
 }
 
@@ -126,6 +138,8 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := s.parseLimits(r, f, chat); bad != nil {
 		return nil, bad
 	}
+	g.usageOff = s.config.Faults.UsageOff
+	r.ignoreEOS = r.ignoreEOS && !s.config.Faults.HeedEOS
 
 	name, bad := f.text("request_id")
 	if bad != nil {

@@ -106,7 +106,7 @@ func (s *Server) engineMetrics(e *expo, c *engine) {
 	}
 	e.counters("vllm:request_success", "Requests that ended, by why.", finished...)
 	e.counters("vllm:admission_rejections", "Requests refused because of a queue limit, by which.",
-		series{`{` + model + `,reason="max_num_queued_reqs"}`, 0}, series{`{` + model + `,reason="max_num_queued_tokens"}`, 0})
+		series{`{` + model + `,reason="max_num_queued_reqs"}`, st.rejections}, series{`{` + model + `,reason="max_num_queued_tokens"}`, 0})
 
 	for _, h := range []struct {
 		name, help string

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type flow struct {
 	changed sync.Cond
 	buf     []byte // written and not read yet
 	closed  bool   // by the writer: reads drain buf, then end
+	reset   bool   // what a drained reader then gets is a reset
 	broken  bool   // by the reader: writes fail
 	readers deadline
 	writers deadline
@@ -87,6 +89,8 @@ func (f *flow) read(p []byte) (int, error) {
 			}
 			f.changed.Broadcast()
 			return n, nil
+		case f.closed && f.reset:
+			return 0, syscall.ECONNRESET
 		case f.closed:
 			return 0, io.EOF
 		case len(p) == 0:
@@ -147,6 +151,14 @@ func (c *pipeConn) Write(p []byte) (int, error) { return c.out.write(p) }
 func (c *pipeConn) Close() error {
 	c.out.close(&c.out.closed, &c.out.writers)
 	c.in.close(&c.in.broken, &c.in.readers)
+	return nil
+}
+
+// SetLinger makes the close that follows a reset where sec is 0, as that of a TCP connection.
+func (c *pipeConn) SetLinger(sec int) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.reset = sec == 0
 	return nil
 }
 

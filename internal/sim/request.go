@@ -30,6 +30,7 @@ type request struct {
 	scheduled int        // tokens of the step in progress
 	cached    int        // prompt tokens found in the prefix cache at first admission
 	failure   string     // why the engine died under it; set before its outbox says so
+	foreign   bool       // of the other client on demand, which nobody answers
 	preempted int
 
 	queuedAt    time.Time

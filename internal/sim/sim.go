@@ -38,7 +38,7 @@ type Server struct {
 	conns     map[net.Conn]*connState
 	started   bool
 	closed    bool
-	dead      bool           // the engine is: clients are refused
+	dead      bool           // the engine is, or not there yet: clients are refused
 	serving   sync.WaitGroup // accepted connections
 }
 
@@ -75,7 +75,7 @@ func New(c Config) (*Server, error) {
 	stepper := capacity.NewStepper(c.Model, c.GPU, e)
 	s.core = newEngine(limits{maxSeqs: e.MaxNumSeqs, maxBatchedTokens: e.MaxNumBatchedTokens},
 		mem, mem.BlockTokens, stepper, s.tokens, newStats(e.MaxModelLen))
-	s.core.faults, s.core.maxModelLen, s.core.onDeath = c.Faults, e.MaxModelLen, s.setDead
+	s.core.faults, s.core.maxModelLen, s.core.maxQueued, s.core.onDeath = c.Faults, e.MaxModelLen, c.MaxNumQueuedReqs, s.setDead
 	s.gpus = newGPUs(c.GPU, e.GPUs(), mem, s.core)
 	s.traffic = newTraffic()
 	s.handler = s.routes()
@@ -90,6 +90,7 @@ func (s *Server) Start() {
 		return
 	}
 	s.started = true
+	s.dead = s.config.Faults.StartAfter > 0
 	go s.core.run()
 }
 

@@ -13,6 +13,7 @@ type stats struct {
 	prefixQueries    float64 // tokens
 	prefixHits       float64 // tokens
 	preemptions      float64
+	rejections       float64 // by the limit of queued requests
 	promptTokens     float64 // whole prompts, when their prefill ends
 	cachedTokens     float64 // of them found in the prefix cache
 	generationTokens float64

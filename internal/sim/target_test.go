@@ -42,6 +42,11 @@ func TestBadTargets(t *testing.T) {
 		"sim:gpu-memory-utilization=NaN":    "not a share",
 		"sim:kv-cache-dtype=int3":           "possible are auto, fp8",
 		"sim:version=new":                   "not a version",
+		"sim:die-after=never":               "die-after: \"never\" is not a length of time such as 10s",
+		"sim:stall=0":                       "stall: \"0\" is not a share",
+		"sim:stall=0.6,reset=0.6":           "add up to 1.2; at most 1",
+		"sim:ignore-eos=maybe":              "ignore-eos: \"maybe\" is neither true nor false",
+		"sim:foreign=-1":                    "foreign: \"-1\" is not a whole number above 0",
 		"sim:seed=x":                        "not a whole number",
 		"sim:enforce-eager=perhaps":         "neither true nor false",
 		"sim:quant=none":                    "CUDA out of memory", // the plan's own claim: 16 bits on 24 GB
@@ -72,7 +77,7 @@ func TestEstimatedModelLengthStarts(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"sim:", "sim:gpu=l4,tp=2", "sim:,,", "sim:gpu==", "sim:max-model-len=1", "sim:num-gpu-blocks-override=99999999999"} {
+	for _, s := range []string{"sim:", "sim:gpu=l4,tp=2", "sim:,,", "sim:gpu==", "sim:max-model-len=1", "sim:stall=0.5,reset=0.5", "sim:start-after=1s,foreign=2", "sim:num-gpu-blocks-override=99999999999"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
