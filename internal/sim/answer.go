@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 )
@@ -9,57 +10,59 @@ var doneEvent = []byte("data: [DONE]\n\n")
 
 // progress is an answer as far as it has come.
 type progress struct {
-	g         *generation
-	text      detokenizer
-	completed int // tokens
-	finish    string
-	stopID    int
+	g           *generation
+	detokenizer detokenizer
+	tokens      []int  // that came last
+	text        []byte // and what they add to the answer
+	completed   int    // tokens
+	finish      string
+	stopID      int
 }
 
-// next waits for tokens; ok is false when the client has gone, which aborts the request.
-func (s *Server) next(x *exchange, p *progress, buf []int) (tokens []int, text string, ok bool) {
+// begin makes the progress of an answer to x; call done when it has ended.
+func (s *Server) begin(x *exchange, g *generation) (p *progress, done func() bool) {
+	return &progress{g: g, detokenizer: detokenizer{tokens: s.tokens}}, context.AfterFunc(x.r.Context(), g.request.out.leave)
+}
+
+// next waits for tokens; ok is false when the client has gone, which aborts the request. The tokens are
+// good until the next call.
+func (s *Server) next(p *progress) (ok bool) {
 	r := p.g.request
-	for {
-		select {
-		case <-r.out.ready:
-		case <-x.r.Context().Done():
-			s.core.abort(r)
-			return nil, "", false
-		}
-		tokens, p.finish, p.stopID = r.out.take(buf)
-		if len(tokens) > 0 || p.finish != "" {
-			break
-		}
+	p.tokens, p.finish, p.stopID, ok = r.out.take(p.tokens)
+	if !ok {
+		s.core.abort(r)
+		return false
 	}
-	for i, id := range tokens {
+	p.text = p.text[:0]
+	for i, id := range p.tokens {
 		// The text of the token that ended the answer is not part of it.
-		if p.finish != finishStop || i < len(tokens)-1 {
-			text += p.text.next(id)
+		if p.finish != finishStop || i < len(p.tokens)-1 {
+			p.text = append(p.text, p.detokenizer.next(id)...)
 		}
 	}
-	p.completed += len(tokens)
-	return tokens, text, true
+	p.completed += len(p.tokens)
+	return true
 }
 
 // streamAnswer sends tokens as they come: normally one event a token, but tokens that piled up behind
 // a slow client share one, as vLLM merges them.
 func (s *Server) streamAnswer(x *exchange, g *generation) {
 	c := newChunks(s, g)
-	p := progress{g: g, text: detokenizer{tokens: s.tokens}}
+	p, done := s.begin(x, g)
+	defer done()
 	flush := http.NewResponseController(x.w).Flush
-	var tokens []int
 	var event []byte
 	send := func() bool {
 		_, err := x.w.Write(event)
 		return err == nil
 	}
 	for first := true; p.finish == ""; first = false {
-		var text string
-		var ok bool
-		if tokens, text, ok = s.next(x, &p, tokens[:0]); !ok {
+		if !s.next(p) {
+			x.log.ends(OutcomeClientGone)
 			return
 		}
 		if p.finish == finishError {
+			x.log.ends(OutcomeEngineDied)
 			event = append(append(event[:0], engineError(g.request.failure).event()...), doneEvent...)
 			send()
 			return
@@ -73,17 +76,19 @@ func (s *Server) streamAnswer(x *exchange, g *generation) {
 			event = c.opener(event[:0])
 			sent = send()
 		}
-		event = c.token(event[:0], &p, text, tokens, first)
+		event = c.token(event[:0], p, first)
 		sent = sent && send()
 		if p.finish != "" {
 			if g.includeUsage {
-				event = c.usage(event[:0], &p)
+				event = c.usage(event[:0], p)
 				sent = sent && send()
 			}
 			event = append(event[:0], doneEvent...)
 			sent = sent && send()
 		}
+		x.log.writes(p)
 		if !sent || flush() != nil {
+			x.log.ends(OutcomeClientGone)
 			s.core.abort(g.request)
 			return
 		}
@@ -121,11 +126,11 @@ func (c *chunks) opener(b []byte) []byte {
 }
 
 // token is the event of the tokens that came last, with the end of the answer if they are its last.
-func (c *chunks) token(b []byte, p *progress, text string, tokens []int, first bool) []byte {
+func (c *chunks) token(b []byte, p *progress, first bool) []byte {
 	b = append(b, c.head...)
 	if c.g.chat {
 		b = append(b, `{"index":0,"delta":{"content":`...)
-		b = appendQuoted(b, text)
+		b = appendQuoted(b, p.text)
 		b = append(b, `},"logprobs":null,"finish_reason":`...)
 		if p.finish == "" {
 			b = append(b, `null,"token_ids":`...)
@@ -134,7 +139,7 @@ func (c *chunks) token(b []byte, p *progress, text string, tokens []int, first b
 		}
 	} else {
 		b = append(b, `{"index":0,"text":`...)
-		b = appendQuoted(b, text)
+		b = appendQuoted(b, p.text)
 		b = append(b, `,"logprobs":null,"finish_reason":`...)
 		b = append(p.ending(b), `,"prompt_token_ids":`...)
 		if first {
@@ -144,7 +149,7 @@ func (c *chunks) token(b []byte, p *progress, text string, tokens []int, first b
 		}
 		b = append(b, `,"token_ids":`...)
 	}
-	b = append(c.ids(b, tokens), `}]`...)
+	b = append(c.ids(b, p.tokens), `}]`...)
 	b = c.runningUsage(b, p.completed)
 	if p.finish != "" && !c.g.includeUsage {
 		b = append(append(b, `,"system_fingerprint":`...), c.fingerprint...)
@@ -198,13 +203,13 @@ func (c *chunks) ids(b []byte, list []int) []byte {
 
 // wholeAnswer waits for the end and answers in one body.
 func (s *Server) wholeAnswer(x *exchange, g *generation) {
-	p := progress{g: g, text: detokenizer{tokens: s.tokens}}
-	var all, tokens []int
+	p, done := s.begin(x, g)
+	defer done()
+	var all []int
 	var text []byte
 	for p.finish == "" {
-		var more string
-		var ok bool
-		if tokens, more, ok = s.next(x, &p, tokens[:0]); !ok {
+		if !s.next(p) {
+			x.log.ends(OutcomeClientGone)
 			x.status = http.StatusOK // nobody is left to read one
 			return
 		}
@@ -212,10 +217,11 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 			s.breakOff(x, g, false)
 			return
 		}
-		text = append(text, more...)
-		all = append(all, tokens...)
+		text = append(text, p.text...)
+		all = append(all, p.tokens...)
 	}
 	if p.finish == finishError {
+		x.log.ends(OutcomeEngineDied)
 		x.fail(engineError(g.request.failure))
 		return
 	}
@@ -229,12 +235,13 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 			`"message":{"role":"assistant","content":%s,"refusal":null,"annotations":null,"audio":null,"function_call":null,"reasoning":null},`+
 			`"logprobs":null,"finish_reason":%s,"token_ids":%s,"routed_experts":null}],"service_tier":null,"system_fingerprint":%s,"usage":%s,`+
 			`"prompt_logprobs":null,"prompt_token_ids":%s,"prompt_text":null,"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}`,
-			quoted(g.id), g.created, quoted(s.name), quoted(string(text)), ending, answerIDs, c.fingerprint, usage, promptIDs)
+			quoted(g.id), g.created, quoted(s.name), quoted(text), ending, answerIDs, c.fingerprint, usage, promptIDs)
 	} else {
 		b = fmt.Appendf(b, `{"id":%s,"object":"text_completion","created":%d,"model":%s,"choices":[{"index":0,"text":%s,"logprobs":null,"finish_reason":%s,`+
 			`"token_ids":%s,"prompt_logprobs":null,"prompt_token_ids":%s,"routed_experts":null}],"service_tier":null,"system_fingerprint":%s,"usage":%s,`+
 			`"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}`,
-			quoted(g.id), g.created, quoted(s.name), quoted(string(text)), ending, answerIDs, promptIDs, c.fingerprint, usage)
+			quoted(g.id), g.created, quoted(s.name), quoted(text), ending, answerIDs, promptIDs, c.fingerprint, usage)
 	}
+	x.log.writes(p)
 	x.json(http.StatusOK, b)
 }

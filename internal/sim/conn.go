@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -247,7 +248,8 @@ func (w *response) Write(p []byte) (int, error) {
 	switch {
 	case w.bodyless || len(p) == 0:
 	case w.chunked:
-		w.out = fmt.Appendf(w.out, "%x\r\n", len(p))
+		w.out = strconv.AppendInt(w.out, int64(len(p)), 16)
+		w.out = append(w.out, "\r\n"...)
 		w.out = append(w.out, p...)
 		w.out = append(w.out, "\r\n"...)
 	default:

@@ -73,7 +73,7 @@ func (e *engine) submit(r *request) bool {
 	}
 	r.queuedAt = time.Now()
 	if e.stopped {
-		r.out.put(finishAbort, 0)
+		r.out.end(finishAbort)
 	} else {
 		e.arrivals = append(e.arrivals, r)
 	}
@@ -321,7 +321,7 @@ func (e *engine) finish(now time.Time) {
 		}
 		r.lastAt = now
 		reason, stopID := r.ends(id)
-		r.out.put(reason, stopID, id)
+		r.out.put(id, reason, stopID)
 		if reason == "" {
 			return false
 		}
@@ -358,7 +358,7 @@ func (e *engine) abortAll() {
 	for _, list := range [][]*request{e.running, e.waiting, e.arrivals} {
 		for _, r := range list {
 			e.pool.release(r)
-			r.out.put(finishAbort, 0)
+			r.out.end(finishAbort)
 		}
 	}
 	e.running, e.waiting, e.arrivals = nil, nil, nil

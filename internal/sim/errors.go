@@ -48,7 +48,7 @@ func (e *apiError) event() []byte {
 
 // appendQuoted appends s as a JSON string the way Python's compact encoders do: only what must be
 // escaped is.
-func appendQuoted(b []byte, s string) []byte {
+func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; c {

@@ -89,6 +89,7 @@ func (g *generation) breaksOff(tokens int) bool {
 
 // breakOff ends an answer as its fault says; begun says that its headers are sent.
 func (s *Server) breakOff(x *exchange, g *generation, begun bool) {
+	x.log.ends(OutcomeFault)
 	switch {
 	case g.fault == faultStall:
 		select {
@@ -162,7 +163,7 @@ func (e *engine) die(why string) {
 		for _, r := range list {
 			e.pool.release(r)
 			r.failure = why
-			r.out.put(finishError, 0)
+			r.out.end(finishError)
 		}
 	}
 	e.running, e.waiting, e.arrivals = nil, nil, nil

@@ -54,6 +54,7 @@ func (s *Server) completions(x *exchange)     { s.generate(x, false) }
 func (s *Server) chatCompletions(x *exchange) { s.generate(x, true) }
 
 func (s *Server) generate(x *exchange, chat bool) {
+	defer s.logged(x)()
 	f, body, bad := x.fields()
 	if bad != nil {
 		x.fail(bad)
@@ -91,6 +92,7 @@ func (s *Server) generate(x *exchange, chat bool) {
 		x.fail(engineBusy)
 		return
 	}
+	x.log.accepted(g)
 	if g.stream {
 		s.startStream(x)
 		s.streamAnswer(x, g)

@@ -123,31 +123,53 @@ const (
 // outbox carries a request's tokens from the engine to whoever answers its client. The engine never
 // waits for it.
 type outbox struct {
-	mu     sync.Mutex
-	tokens []int
-	finish string // "" while more is to come
-	stopID int    // the token id that ended it, when finish is stop
-	ready  chan struct{}
+	mu      sync.Mutex
+	changed sync.Cond
+	tokens  []int
+	finish  string // "" while more is to come
+	stopID  int    // the token id that ended it, when finish is stop
+	gone    bool   // nobody is left to answer
 }
 
-func newOutbox() *outbox { return &outbox{ready: make(chan struct{}, 1)} }
-
-func (o *outbox) put(finish string, stopID int, tokens ...int) {
-	o.mu.Lock()
-	o.tokens = append(o.tokens, tokens...)
-	o.finish, o.stopID = finish, stopID
-	o.mu.Unlock()
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
+func newOutbox() *outbox {
+	o := &outbox{}
+	o.changed.L = &o.mu
+	return o
 }
 
-// take returns what came since the last call, appended to buf.
-func (o *outbox) take(buf []int) (tokens []int, finish string, stopID int) {
+// put adds a token.
+func (o *outbox) put(token int, finish string, stopID int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	tokens = append(buf, o.tokens...)
-	o.tokens = o.tokens[:0]
-	return tokens, o.finish, o.stopID
+	o.tokens = append(o.tokens, token)
+	o.finish, o.stopID = finish, stopID
+	o.changed.Signal()
+}
+
+// end says that no more tokens come, and why.
+func (o *outbox) end(finish string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finish = finish
+	o.changed.Signal()
+}
+
+// leave wakes who waits in take: its client went away.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gone = true
+	o.changed.Signal()
+}
+
+// take waits for what comes after the last call and returns it in place of buf, which it keeps for the next call; ok
+// is false when the client has gone.
+func (o *outbox) take(buf []int) (tokens []int, finish string, stopID int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.tokens) == 0 && o.finish == "" && !o.gone {
+		o.changed.Wait()
+	}
+	tokens, o.tokens = o.tokens, buf[:0]
+	return tokens, o.finish, o.stopID, !o.gone
 }

@@ -15,7 +15,8 @@ type exchange struct {
 	r      *http.Request
 	start  time.Time
 	status int
-	size   int // bytes of the body where they are known beforehand; streams count 0, as in vLLM
+	size   int       // bytes of the body where they are known beforehand; streams count 0, as in vLLM
+	log    *LogEntry // nil where no log is kept, or of requests for something else than text
 }
 
 // reply answers with a whole body.
@@ -124,7 +125,7 @@ func (s *Server) models(x *exchange) {
 		quoted(s.name), created, quoted(s.root), s.engine.MaxModelLen, s.newID(16), created))
 }
 
-func quoted(s string) []byte { return appendQuoted(nil, s) }
+func quoted[T string | []byte](s T) []byte { return appendQuoted(nil, s) }
 
 func (s *Server) tokenize(x *exchange) {
 	f, _, bad := x.fields()

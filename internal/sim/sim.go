@@ -9,10 +9,12 @@ package sim
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"bench/internal/capacity"
 )
@@ -34,6 +36,9 @@ type Server struct {
 	mu        sync.Mutex
 	ids       *rand.Rand
 	traffic   traffic
+	log       io.Writer // of requests; nil where none is kept
+	logErr    error     // the first that writing it met
+	logClock  time.Time // what its stamps are counted from
 	listeners map[net.Listener]bool
 	conns     map[net.Conn]*connState
 	started   bool
@@ -95,7 +100,8 @@ func (s *Server) Start() {
 }
 
 // Close stops the server as SIGTERM stops vLLM: streams in flight end with finish reason abort. It
-// returns when all goroutines of the server have ended and all its connections are closed.
+// returns when all goroutines of the server have ended and all its connections are closed; its error is that of the
+// request log.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -119,7 +125,9 @@ func (s *Server) Close() error {
 		s.core.abortAll()
 	}
 	s.serving.Wait()
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logErr
 }
 
 // Handler serves the same API under another HTTP server. Headers then come in that server's order
