@@ -189,7 +189,7 @@ func (c *chunks) runningUsage(b []byte, completed int) []byte {
 
 // appendUsage appends a usage object without its closing brace.
 func appendUsage(b []byte, g *generation, completed int) []byte {
-	prompt := len(g.request.prompt) + g.usageOff
+	prompt := g.request.promptTokens + g.usageOff
 	return fmt.Appendf(b, `{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d`, prompt, prompt+completed, completed)
 }
 

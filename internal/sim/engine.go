@@ -1,35 +1,28 @@
 package sim
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
 
 	"bench/internal/capacity"
 )
 
-// engine is vLLM's V1 scheduler over a simulated forward pass: one goroutine plans a step, sleeps
-// for as long as capacity says the step takes, and hands out its tokens.
+// engine drives the scheduler over a simulated forward pass: one goroutine plans a step, sleeps for as
+// long as capacity says the step takes, and hands out its tokens.
 //
 // It is deterministic where time is virtual: a plan made at instant t sees only what arrived or left
 // before t, in an order that the requests themselves decide, so it does not matter in which order
 // goroutines run that wake in the same instant.
 type engine struct {
-	limits  limits
-	stepper capacity.Stepper
-	tokens  *tokenizer
-
-	mu       sync.Mutex
-	arrivals []*request // not seen by a plan yet
-	waiting  []*request // next to be admitted first
-	running  []*request // in order of admission
-	pool     *pool
-	stats    *stats
-	worked   busyTime
-	faults   Faults
-	stopped  bool
-	hot      bool // the cards are throttled in this step
+	mu sync.Mutex // guards what follows
+	scheduler
+	tokens    *tokenizer
+	stats     *stats
+	prefilled int // prompt tokens computed for the requests that got their first token in this step
+	worked    busyTime
+	faults    Faults
+	stopped   bool
+	hot       bool // the cards are throttled in this step
 
 	foreign     int // the other client's requests in flight
 	foreignSent int // and ever sent
@@ -43,30 +36,25 @@ type engine struct {
 	done chan struct{} // closed when the goroutine has ended
 }
 
-// limits are the scheduler's settings.
-type limits struct {
-	maxSeqs          int
-	maxBatchedTokens int
-}
-
 func newEngine(l limits, layout blockLayout, blockTokens int, stepper capacity.Stepper, tok *tokenizer, st *stats) *engine {
-	return &engine{
-		limits:  l,
-		stepper: stepper,
-		tokens:  tok,
-		pool:    newPool(layout, blockTokens),
-		stats:   st,
-		wake:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		done:    make(chan struct{}),
+	e := &engine{
+		scheduler: scheduler{limits: l, stepper: stepper, pool: newPool(layout, blockTokens)},
+		tokens:    tok,
+		stats:     st,
+		wake:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		done:      make(chan struct{}),
 	}
+	e.pool.cache = newHashedCache(e.pool)
+	e.watch = e
+	return e
 }
 
 // submit queues r; false where the queue is full. A stopped engine aborts it at once.
 func (e *engine) submit(r *request) bool {
 	r.naturally = naturalLength(r.seed)
 	e.mu.Lock()
-	if e.maxQueued > 0 && len(e.running)+len(e.waiting)+len(e.arrivals) >= e.maxQueued {
+	if e.maxQueued > 0 && e.inFlight() >= e.maxQueued {
 		e.stats.rejections++
 		e.mu.Unlock()
 		return false
@@ -92,6 +80,7 @@ func (e *engine) abort(r *request) {
 	defer e.mu.Unlock()
 	if r.abortedAt.IsZero() {
 		r.abortedAt = time.Now()
+		e.left++
 	}
 }
 
@@ -149,7 +138,7 @@ func (e *engine) run() {
 				return
 			}
 			e.mu.Lock()
-			e.finish(time.Now())
+			e.endStep(time.Now())
 			e.mu.Unlock()
 			// In real time a timer is late by a little, which must not add up; but an engine that was
 			// held up for long has lost that time.
@@ -188,162 +177,48 @@ func (e *engine) sleep(timer *time.Timer, d time.Duration) bool {
 	}
 }
 
-// receive takes what happened before now into the plan: clients that left, requests that arrived.
-func (e *engine) receive(now time.Time) {
-	left := func(r *request) bool {
-		if r.abortedAt.IsZero() || !r.abortedAt.Before(now) {
-			return false
-		}
-		e.pool.release(r)
-		return true
-	}
-	e.running = slices.DeleteFunc(e.running, left)
-	e.waiting = slices.DeleteFunc(e.waiting, left)
-	e.arrivals = slices.DeleteFunc(e.arrivals, left)
-
-	slices.SortStableFunc(e.arrivals, func(a, b *request) int {
-		return cmp.Or(a.queuedAt.Compare(b.queuedAt), cmp.Compare(a.order, b.order))
-	})
-	seen := 0
-	for seen < len(e.arrivals) && e.arrivals[seen].queuedAt.Before(now) {
-		seen++
-	}
-	e.waiting = append(e.waiting, e.arrivals[:seen]...)
-	e.arrivals = slices.Delete(e.arrivals, 0, seen)
-}
-
-// plan decides what the next step computes and takes the blocks for it: running requests first, then
-// waiting ones in order of arrival, within the token budget. It leaves each request's share in its
-// scheduled field.
-func (e *engine) plan(now time.Time) capacity.Step {
-	var step capacity.Step
-	budget := e.limits.maxBatchedTokens
-	preempted := false
-
-	for i := 0; i < len(e.running) && budget > 0; i++ {
-		r := e.running[i]
-		count := min(r.known()-r.computed, budget)
-		for !e.pool.grow(r, count) {
-			last := len(e.running) - 1
-			e.preempt(e.running[last])
-			e.running = e.running[:last]
-			preempted = true
-			if last == i {
-				r = nil
-				break
-			}
-		}
-		if r == nil {
-			break
-		}
-		e.schedule(&step, r, count)
-		budget -= count
-	}
-
-	for !preempted && len(e.waiting) > 0 && budget > 0 && len(e.running) < e.limits.maxSeqs {
-		r := e.waiting[0]
-		// The whole prompt must fit, not just its first chunk; a request that does not holds up those
-		// behind it.
-		if !e.pool.fits(r.known()) {
-			break
-		}
-		r.computed = max(e.pool.lookup(r), e.foundOnDemand(r))
-		count := min(r.known()-r.computed, budget)
-		if !e.pool.grow(r, count) {
-			e.pool.release(r)
-			r.computed = 0
-			break
-		}
-		if r.scheduledAt.IsZero() {
-			r.scheduledAt = now
-			r.cached = r.computed
-			e.stats.admitted(r)
-		}
-		e.waiting = slices.Delete(e.waiting, 0, 1)
-		e.running = append(e.running, r)
-		e.schedule(&step, r, count)
-		budget -= count
-	}
-	return step
-}
-
-// foundOnDemand is how many of r's tokens count as found in the prefix cache: whole blocks, never all of a prompt.
-func (e *engine) foundOnDemand(r *request) int {
-	tokens := min(int(e.faults.PrefixHits*float64(len(r.prompt))), len(r.prompt)-1)
-	return tokens - tokens%e.pool.blockTokens
-}
-
-// schedule puts count tokens of r into the step.
-func (e *engine) schedule(step *capacity.Step, r *request, count int) {
-	r.scheduled = count
-	if r.computed >= len(r.prompt) && count == 1 {
-		e.stepper.AddDecodes(step, 1, r.known())
-	} else {
-		e.stepper.AddPrefill(step, count, r.computed)
-	}
-}
-
-func busy(step capacity.Step) bool { return step.Decodes+step.PrefillTokens > 0 }
-
-// preempt takes r's blocks away; it is recomputed later, before any other waiting request.
-func (e *engine) preempt(r *request) {
-	e.pool.release(r)
-	r.computed = 0
-	r.scheduled = 0
-	r.preempted++
-	e.stats.preemptions++
-	e.waiting = slices.Insert(e.waiting, 0, r)
-}
-
-// finish ends a step at now: every request whose known tokens are all computed yields one token.
-func (e *engine) finish(now time.Time) {
+// endStep ends a step at now.
+func (e *engine) endStep(now time.Time) {
 	e.worked.end()
-	generated, prefilled := 0, 0
-	e.running = slices.DeleteFunc(e.running, func(r *request) bool {
-		if r.scheduled == 0 {
-			return false
-		}
-		r.computed += r.scheduled
-		r.scheduled = 0
-		e.pool.publish(r)
-		if r.computed < r.known() {
-			return false
-		}
-		id := r.sample(e.tokens)
-		r.output = append(r.output, id)
-		generated++
-		if len(r.output) == 1 {
-			prefilled += len(r.prompt) - r.cached
-			e.stats.firstToken(r, now)
-			r.firstAt = now
-		} else {
-			e.stats.interToken.observe(now.Sub(r.lastAt).Seconds())
-		}
-		r.lastAt = now
-		reason, stopID := r.ends(id)
-		r.out.put(id, reason, stopID)
-		if reason == "" {
-			return false
-		}
-		e.stats.requestFinished(r, reason)
-		e.pool.release(r)
-		if r.foreign {
-			e.foreign--
-		}
-		return true
-	})
-	if generated > 0 {
-		e.stats.generationTokens += float64(generated)
-		e.stats.iterationTokens.observe(float64(generated + prefilled))
+	e.prefilled = 0
+	if n := e.finish(now); n > 0 {
+		e.stats.generationTokens += float64(n)
+		e.stats.iterationTokens.observe(float64(n + e.prefilled))
 	}
+}
+
+func (e *engine) admitted(r *request) { e.stats.admitted(r) }
+
+func (e *engine) preempted(*request) { e.stats.preemptions++ }
+
+// sampled chooses r's next token and hands it out.
+func (e *engine) sampled(r *request, gap time.Duration) (finished bool) {
+	id := r.sample(e.tokens)
+	r.output = append(r.output, id)
+	if r.made == 1 {
+		e.prefilled += r.promptTokens - r.cached
+		e.stats.firstToken(r)
+	} else {
+		e.stats.interToken.observe(gap.Seconds())
+	}
+	reason, stopID := r.ends(id)
+	r.out.put(id, reason, stopID)
+	if reason == "" {
+		return false
+	}
+	e.stats.requestFinished(r, reason)
+	if r.foreign {
+		e.foreign--
+	}
+	return true
 }
 
 // ends says whether the token just sampled is r's last, and why.
 func (r *request) ends(id int) (reason string, stopID int) {
 	switch {
-	case id == tokenTurnEnd && !r.ignoreEOS, r.stopIDs[id] && len(r.output) > r.minTokens:
+	case id == tokenTurnEnd && !r.ignoreEOS, r.stopIDs[id] && r.made > r.minTokens:
 		return finishStop, id
-	case len(r.output) >= r.maxTokens:
+	case r.made >= r.maxTokens:
 		return finishLength, 0
 	}
 	return "", 0
@@ -355,13 +230,7 @@ func (e *engine) abortAll() {
 	defer e.mu.Unlock()
 	e.stopped = true
 	e.worked.end()
-	for _, list := range [][]*request{e.running, e.waiting, e.arrivals} {
-		for _, r := range list {
-			e.pool.release(r)
-			r.out.end(finishAbort)
-		}
-	}
-	e.running, e.waiting, e.arrivals = nil, nil, nil
+	e.clear(func(r *request) { r.out.end(finishAbort) })
 }
 
 // busyTime is how long the GPUs have computed.

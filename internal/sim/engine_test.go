@@ -30,7 +30,7 @@ func newHandEngine(blocks, maxSeqs, budget int) *handEngine {
 
 // add queues a request of that many prompt tokens, named by its order.
 func (e *handEngine) add(name string, prompt, output int) *request {
-	r := &request{order: name, salt: name, prompt: make([]int, prompt), maxTokens: output, ignoreEOS: true, out: newOutbox(), arrived: e.clock, queuedAt: e.clock}
+	r := &request{order: name, salt: name, prompt: make([]int, prompt), promptTokens: prompt, maxTokens: output, ignoreEOS: true, out: newOutbox(), arrived: e.clock, queuedAt: e.clock}
 	e.arrivals = append(e.arrivals, r)
 	return r
 }

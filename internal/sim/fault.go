@@ -152,6 +152,7 @@ func (e *engine) keepForeign(now time.Time) {
 		for i := range n {
 			r.prompt = append(r.prompt, firstPiece+int(mix(r.seed+uint64(i))%pieces1))
 		}
+		r.promptTokens = n
 		e.arrivals = append(e.arrivals, r)
 	}
 }
@@ -159,14 +160,10 @@ func (e *engine) keepForeign(now time.Time) {
 // die ends everything in flight with an error, as when the engine's process is gone. The engine's mutex is held.
 func (e *engine) die(why string) {
 	e.worked.end()
-	for _, list := range [][]*request{e.running, e.waiting, e.arrivals} {
-		for _, r := range list {
-			e.pool.release(r)
-			r.failure = why
-			r.out.end(finishError)
-		}
-	}
-	e.running, e.waiting, e.arrivals = nil, nil, nil
+	e.clear(func(r *request) {
+		r.failure = why
+		r.out.end(finishError)
+	})
 	e.foreign = 0
 }
 
@@ -184,6 +181,7 @@ func (e *engine) beDead(timer *time.Timer) bool {
 	e.die(deathText) // what slipped in while the door closed
 	e.stats = newStats(e.maxModelLen)
 	e.pool = newPool(e.pool.layout, e.pool.blockTokens)
+	e.pool.cache = newHashedCache(e.pool)
 	e.mu.Unlock()
 	e.onDeath(false)
 	return true

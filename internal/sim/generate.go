@@ -137,6 +137,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad != nil {
 		return nil, bad
 	}
+	r.promptTokens = len(r.prompt)
 	if bad := s.parseLimits(r, f, chat); bad != nil {
 		return nil, bad
 	}
@@ -339,7 +340,7 @@ func (s *Server) parseLimits(r *request, f fields, chat bool) *apiError {
 		return bad
 	}
 	limit := s.engine.MaxModelLen
-	room := limit - len(r.prompt)
+	room := limit - r.promptTokens
 	switch {
 	case given && asked > limit:
 		return badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, asked, limit)

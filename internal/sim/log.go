@@ -76,7 +76,7 @@ func (s *Server) writeLog(x *exchange) {
 	e.EndedNS = e.at(time.Now())
 	e.Status = x.status
 	if r := e.request; r != nil {
-		e.PromptTokens = len(r.prompt)
+		e.PromptTokens = r.promptTokens
 		s.core.mu.Lock()
 		e.CachedTokens, e.Preemptions = r.cached, r.preempted
 		if !r.scheduledAt.IsZero() {

@@ -21,17 +21,20 @@ type request struct {
 
 	// What follows is the engine's, guarded by its mutex.
 
-	output    []int
-	naturally int        // tokens after which it would end by itself
-	computed  int        // tokens whose KV is in the pool
-	blocks    int        // of the pool
-	entries   []*entry   // its full blocks in the prefix cache
-	keys      []blockKey // of its full blocks, as far as they were needed
-	scheduled int        // tokens of the step in progress
-	cached    int        // prompt tokens found in the prefix cache at first admission
-	failure   string     // why the engine died under it; set before its outbox says so
-	foreign   bool       // of the other client on demand, which nobody answers
-	preempted int
+	promptTokens int
+	made         int        // output tokens
+	output       []int      // their ids, where anybody asks for them
+	naturally    int        // tokens after which it would end by itself
+	computed     int        // tokens whose KV is in the pool
+	blocks       int        // of the pool
+	entries      []*entry   // its full blocks in a hashed cache
+	left         *leftover  // what an own cache has of it
+	keys         []blockKey // of its full blocks, as far as they were needed
+	scheduled    int        // tokens of the step in progress
+	cached       int        // prompt tokens found in the prefix cache at first admission
+	failure      string     // why the engine died under it; set before its outbox says so
+	foreign      bool       // of the other client on demand, which nobody answers
+	preempted    int
 
 	queuedAt    time.Time
 	scheduledAt time.Time // zero until first admitted
@@ -41,7 +44,7 @@ type request struct {
 }
 
 // known counts the tokens to be computed before the next one can be sampled.
-func (r *request) known() int { return len(r.prompt) + len(r.output) }
+func (r *request) known() int { return r.promptTokens + r.made }
 
 func (r *request) token(i int) int {
 	if i < len(r.prompt) {

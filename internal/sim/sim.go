@@ -80,6 +80,7 @@ func New(c Config) (*Server, error) {
 	stepper := capacity.NewStepper(c.Model, c.GPU, e)
 	s.core = newEngine(limits{maxSeqs: e.MaxNumSeqs, maxBatchedTokens: e.MaxNumBatchedTokens},
 		mem, mem.BlockTokens, stepper, s.tokens, newStats(e.MaxModelLen))
+	s.core.prefixHits = c.Faults.PrefixHits
 	s.core.faults, s.core.maxModelLen, s.core.maxQueued, s.core.onDeath = c.Faults, e.MaxModelLen, c.MaxNumQueuedReqs, s.setDead
 	s.gpus = newGPUs(c.GPU, e.GPUs(), mem, s.core)
 	s.traffic = newTraffic()
