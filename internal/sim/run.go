@@ -220,13 +220,17 @@ func (r *run) skip(step capacity.Step) {
 			return
 		}
 	}
-	next, comes := r.nextArrival()
-	made := 0
-	for ; made < most && (!comes || r.now.Before(next)); made++ {
+	alone := time.Duration(math.MaxInt64) // until another arrives
+	if next, ok := r.nextArrival(); ok {
+		alone = next.Sub(r.now)
+	}
+	made, took := 0, time.Duration(0)
+	for ; made < most && took < alone; made++ {
 		step.DecodeContextTokens += step.Decodes
 		step.DecodeWindowTokens += inWindow
-		r.now = r.now.Add(r.stepper.StepTime(step))
+		took += r.stepper.StepTime(step)
 	}
+	r.now = r.now.Add(took)
 	if made == 0 {
 		return
 	}
