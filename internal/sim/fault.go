@@ -75,7 +75,7 @@ var (
 		"The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."}
 	// tooMany is a gateway's: vLLM itself limits no rate.
 	tooMany       = &apiError{http.StatusTooManyRequests, "Too Many Requests", "", "Rate limit exceeded."}
-	internalError = &apiError{http.StatusInternalServerError, "InternalServerError", "", "Internal server error"}
+	internalError = &apiError{http.StatusInternalServerError, kindInternal, "", "Internal server error"}
 )
 
 // breaksOff says whether a fault ends the answer of g half-way, at so many tokens.
@@ -99,7 +99,7 @@ func (s *Server) breakOff(x *exchange, g *generation, begun bool) {
 	case g.fault == faultReset:
 		defer x.reset()
 	case begun:
-		_, _ = x.w.Write(append(internalError.event(), doneEvent...)) // a client that is gone needs no error
+		_, _ = x.w.Write(append(x.v.errorEvent(internalError), doneEvent...)) // a client that is gone needs no error
 	default:
 		x.fail(internalError)
 	}
@@ -201,7 +201,7 @@ func (s *Server) setDead(dead bool) {
 
 // engineError is the answer to a request whose engine died under it.
 func engineError(why string) *apiError {
-	return &apiError{status: http.StatusInternalServerError, kind: "InternalServerError", message: why}
+	return &apiError{status: http.StatusInternalServerError, kind: kindInternal, message: why}
 }
 
 // duration reads a length of time above zero.

@@ -19,7 +19,7 @@ type fields map[string]json.RawMessage
 // readFields reads the body of a POST request.
 func readFields(contentType string, body []byte) (fields, *apiError) {
 	if t, _, err := mime.ParseMediaType(contentType); err != nil || t != "application/json" {
-		return nil, invalid("", "Unsupported Media Type: Only 'application/json' is allowed")
+		return nil, wrongMediaType
 	}
 	var f fields
 	err := json.Unmarshal(body, &f)
@@ -210,5 +210,5 @@ func (f fields) messages() ([]message, *apiError) {
 // unsupported is the error for what vLLM can do and the simulator cannot. It is an error rather than
 // silence, since a client would take the answer for what it asked.
 func unsupported(param, what string) *apiError {
-	return &apiError{http.StatusBadRequest, "BadRequestError", param, "the simulated vLLM does not support " + what}
+	return &apiError{http.StatusBadRequest, kindBadRequest, param, "the simulated vLLM does not support " + what}
 }

@@ -67,9 +67,9 @@ func (s *Server) generate(x *exchange, chat bool) {
 	}
 	// The engine's own check comes after the headers of a stream are out.
 	if bad := s.checkVocabulary(g.request.prompt); bad != nil {
-		if g.stream {
+		if early := s.v.has(earlyChecks) && !s.v.has(namedParameters); g.stream && !early {
 			s.startStream(x)
-			_, _ = x.w.Write(bad.event())
+			_, _ = x.w.Write(s.v.errorEvent(bad))
 			_, _ = x.w.Write(doneEvent)
 		} else {
 			x.fail(bad)
@@ -117,7 +117,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := g.parseStreaming(f); bad != nil {
 		return nil, bad
 	}
-	if bad := parseSampling(r, f); bad != nil {
+	if bad := s.parseSampling(r, f); bad != nil {
 		return nil, bad
 	}
 	if bad := checkUnsupported(f); bad != nil {
@@ -126,19 +126,23 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := s.checkModel(f); bad != nil {
 		return nil, bad
 	}
+	output, bad := s.askedOutput(f, chat)
+	if bad != nil {
+		return nil, bad
+	}
 	if chat {
 		if bad = s.checkCharacters(textLength(list)); bad == nil {
 			r.prompt = s.tokens.chatPrompt(list, true)
-			bad = s.checkTextLength(len(r.prompt))
+			bad = s.v.overflow(s.engine.MaxModelLen, len(r.prompt), true, output)
 		}
 	} else {
-		r.prompt, bad = s.parsePrompt(f)
+		r.prompt, bad = s.parsePrompt(f, output)
 	}
 	if bad != nil {
 		return nil, bad
 	}
 	r.promptTokens = len(r.prompt)
-	if bad := s.parseLimits(r, f, chat); bad != nil {
+	if bad := s.parseLimits(r, f, output); bad != nil {
 		return nil, bad
 	}
 	g.usageOff = s.config.Faults.UsageOff
@@ -153,7 +157,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	}
 	r.order = name
 	if name == "" {
-		name = s.newID(16)
+		name = s.newID(s.v.idDigits())
 	}
 	g.id = "cmpl-" + name
 	if chat {
@@ -187,14 +191,14 @@ func (g *generation) parseStreaming(f fields) (bad *apiError) {
 // maxSaltLength is vLLM's.
 const maxSaltLength = 128
 
-func parseSampling(r *request, f fields) *apiError {
+func (s *Server) parseSampling(r *request, f fields) *apiError {
 	temperature, _, bad := f.number("temperature")
 	switch {
 	case bad != nil:
 		return bad
 	case temperature < 0:
 		return badRequest("temperature", "temperature must be non-negative, got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
-	case temperature > 2:
+	case temperature > 2 && s.v.has(hotRefused):
 		return badRequest("temperature", "temperature must be in [0, 2], got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
 	}
 	if r.ignoreEOS, bad = f.boolean("ignore_eos", false); bad != nil {
@@ -206,7 +210,7 @@ func parseSampling(r *request, f fields) *apiError {
 	if f.given("cache_salt") && r.salt == "" {
 		return badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)")
 	}
-	if utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00") {
+	if s.v.has(newestMembers) && (utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00")) {
 		return badRequest("cache_salt", `Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\', or NUL. (parameter=cache_salt)`)
 	}
 	ids, bad := f.integers("stop_token_ids")
@@ -244,7 +248,7 @@ func pythonFloat(x float64) string {
 }
 
 // parsePrompt reads the prompt of a completion: a text, token ids, or a list with one of either.
-func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
+func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
 	noPrompt := badRequest("", "You must pass at least one prompt")
 	if !f.given("prompt") {
 		return nil, noPrompt
@@ -267,10 +271,7 @@ func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
 		if len(ids) == 0 {
 			return nil, noPrompt
 		}
-		if limit := s.engine.MaxModelLen; len(ids) > limit {
-			return nil, contextExceeded(limit, strconv.Itoa(len(ids)), len(ids))
-		}
-		return ids, nil
+		return ids, s.v.overflow(s.engine.MaxModelLen, len(ids), false, output)
 	}
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
@@ -290,7 +291,7 @@ func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
 	if len(ids) == 0 {
 		return nil, noPrompt
 	}
-	return ids, s.checkTextLength(len(ids))
+	return ids, s.v.overflow(s.engine.MaxModelLen, len(ids), true, output)
 }
 
 func textLength(list []message) int {
@@ -304,54 +305,47 @@ func textLength(list []message) int {
 // checkCharacters refuses a text that is too long whatever its tokens are, before they are made.
 func (s *Server) checkCharacters(n int) *apiError {
 	limit := s.engine.MaxModelLen
-	if bound := limit * maxTokenChars; n > bound {
+	if bound := limit * maxTokenChars; n > bound && s.v.has(namedParameters) {
 		return badRequest("input_text", "This model's maximum context length is %d tokens. However, your prompt contains %d characters (more than %d characters, which is the upper bound for %d input tokens). Please reduce the length of the input prompt. (parameter=input_text, value=%d)",
 			limit, n, bound, limit, n)
 	}
 	return nil
 }
 
-// checkTextLength refuses a text of too many tokens. vLLM stops counting one past the context.
-func (s *Server) checkTextLength(tokens int) *apiError {
-	limit := s.engine.MaxModelLen
-	if tokens <= limit {
-		return nil
-	}
-	return contextExceeded(limit, fmt.Sprintf("at least %d", limit+1), limit+1)
-}
-
-func contextExceeded(limit int, count string, value int) *apiError {
-	return badRequest("input_tokens", "This model's maximum context length is %d tokens. However, your prompt contains %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)",
-		limit, count, value)
-}
-
 // defaultCompletionTokens is the length of a completion that names none; a chat fills the context.
 const defaultCompletionTokens = 16
 
-// parseLimits settles how long the output may be. As 0.32 does, a length that does not fit the
-// context is cut without a word; only a prompt that leaves no room is refused.
-func (s *Server) parseLimits(r *request, f fields, chat bool) *apiError {
+// askedOutput is how many tokens of output a request asks for; 0 where a chat names none.
+func (s *Server) askedOutput(f fields, chat bool) (int, *apiError) {
 	field := "max_tokens"
 	if chat && f.given("max_completion_tokens") {
 		field = "max_completion_tokens"
 	}
-	asked, given, bad := f.integer(field)
-	if bad != nil {
-		return bad
-	}
+	n, given, bad := f.integer(field)
 	limit := s.engine.MaxModelLen
-	room := limit - r.promptTokens
 	switch {
-	case given && asked > limit:
-		return badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, asked, limit)
-	case !given && chat:
-		asked = room
-	case !given:
-		asked = defaultCompletionTokens
+	case bad != nil:
+		return 0, bad
+	case given && n < 1:
+		return 0, badRequest(field, "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", n)
+	case given && n > limit && s.v.has(namedParameters):
+		return 0, badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, n, limit)
+	case !given && !chat:
+		return defaultCompletionTokens, nil
 	}
-	r.maxTokens = min(asked, room)
+	return n, nil
+}
+
+// parseLimits settles how long the output may be. As 0.32 does, a length that does not fit the
+// context is cut without a word; only a prompt that leaves no room is refused.
+func (s *Server) parseLimits(r *request, f fields, output int) (bad *apiError) {
+	room := s.engine.MaxModelLen - r.promptTokens
+	if output == 0 {
+		output = room
+	}
+	r.maxTokens = min(output, room)
 	if r.maxTokens < 1 {
-		return badRequest(field, "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", r.maxTokens)
+		return badRequest("max_tokens", "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", r.maxTokens)
 	}
 	if r.minTokens, _, bad = f.integer("min_tokens"); bad != nil {
 		return bad

@@ -1,4 +1,4 @@
-// Package sim owns the simulated vLLM: HTTP as vLLM 0.32 speaks it, a V1 scheduler whose steps take
+// Package sim owns the simulated vLLM: HTTP as vLLM 0.8 to 0.32 speak it, a V1 scheduler whose steps take
 // the time and whose KV pool has the size that package capacity computes, /metrics, and virtual
 // GPUs. It shares no wire type with the client, so that two readings of the same facts check each
 // other. It measures nothing and never says that what it serves is real.
@@ -23,6 +23,7 @@ import (
 type Server struct {
 	config  Config
 	engine  capacity.Engine // with its defaults
+	v       release         // which decides how it speaks
 	memory  capacity.Memory
 	tokens  *tokenizer
 	core    *engine
@@ -57,6 +58,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config:    c,
 		engine:    e,
+		v:         parseRelease(e.Version),
 		memory:    mem,
 		tokens:    newTokenizer(),
 		root:      c.Model.ID,

@@ -69,7 +69,7 @@ var settings = []setting{
 	{"kv-cache-dtype", "fp8", "of the KV cache", func(c *Config, v string) error { return oneOf(&c.Engine.KVCacheDType, v, kvCacheDTypes) }},
 	{"num-gpu-blocks-override", "1700", "size of the KV pool in blocks", func(c *Config, v string) error { return positive(&c.NumGPUBlocksOverride, v) }},
 	{"enforce-eager", "true", "no CUDA graphs", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
-	{"version", defaultVersion, "of vLLM", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
+	{"version", defaultVersion, "of vLLM, from 0.8 on: memory, speed, and how it speaks", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
 	{"served-model", "gemma", "name that clients use", func(c *Config, v string) error { c.ServedModel = v; return nil }},
 	{"seed", "7", "of texts and of which requests a fault strikes", func(c *Config, v string) error { return integer(&c.Seed, v) }},
 
@@ -101,7 +101,7 @@ func SettingsHelp() string {
 
 // ParseTarget reads a target such as "sim:" or "sim:gpu=l4,model=google/gemma-3-4b-it,tp=2". What is
 // left out is a 3090 with Gemma 3 12B in 4 bits; quantisation is that default's only for that model.
-// The version decides memory and speed; the wire format is 0.32's. A set-up that vLLM would refuse
+// The version decides memory, speed, and how the server speaks, from 0.8 on. A set-up that vLLM would refuse
 // to start is an error in vLLM's words.
 func ParseTarget(s string) (Config, error) {
 	list, ok := strings.CutPrefix(s, Prefix)
@@ -140,6 +140,9 @@ func ParseTarget(s string) (Config, error) {
 				return Config{}, fmt.Errorf("%s%s: %s: %w", Prefix, list, s.key, err)
 			}
 		}
+	}
+	if c.MaxNumQueuedReqs > 0 && !parseRelease(c.Engine.Version).has(queueLimit) {
+		return Config{}, fmt.Errorf("%s%s: max-num-queued-reqs: vLLM has it since 0.29, not in %s", Prefix, list, c.Engine.Version)
 	}
 	if total := c.Faults.struck(); total > 1 {
 		return Config{}, fmt.Errorf("%s%s: the shares of requests that a fault strikes add up to %.4g; at most 1 can be", Prefix, list, total)
@@ -215,6 +218,9 @@ func negated(dst *bool, v string) error {
 func versionNumber(dst *string, v string) error {
 	if !versionSyntax.MatchString(v) {
 		return fmt.Errorf("%q is not a version such as %s", v, defaultVersion)
+	}
+	if !parseRelease(v).has(firstV1) {
+		return fmt.Errorf("%s is older than 0.8, and the simulator has V1's engine and HTTP only", v)
 	}
 	*dst = v
 	return nil
