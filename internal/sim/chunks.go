@@ -117,7 +117,7 @@ func (c *chunks) runningUsage(b []byte, completed int) []byte {
 		return b
 	}
 	b = appendUsage(append(b, `,"usage":`...), c.g, completed)
-	if c.v.has(newestMembers) {
+	if c.g.chat && c.v.has(newestMembers) {
 		b = append(b, `,"completion_tokens_details":null`...)
 	}
 	return append(b, '}')

@@ -187,7 +187,7 @@ func (s *Server) answer(conn net.Conn, in *bufio.Reader, req *http.Request) bool
 }
 
 // headerOrder is the order in which vLLM's server writes headers.
-var headerOrder = []string{"Allow", "Content-Length", "Content-Type", "Vary", "X-Request-Id"}
+var headerOrder = []string{"Allow", "Content-Length", "Location", "Content-Type", "Vary", "X-Request-Id"}
 
 // response is an http.ResponseWriter that writes as uvicorn does. Each Write becomes one HTTP chunk
 // unless the handler set a content length; Flush sends what was written in one socket write.

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Kinds of errors.
@@ -25,10 +26,10 @@ func badRequest(param, format string, args ...any) *apiError {
 	return &apiError{http.StatusBadRequest, kindBadRequest, param, fmt.Sprintf(format, args...)}
 }
 
-// invalid is a request that fails validation of its form; problem is written as vLLM's web framework
-// lists it.
-func invalid(param, problem string) *apiError {
-	return &apiError{http.StatusBadRequest, kindMalformed, param, "1 validation error:\n  " + problem}
+// invalid is a request that fails validation of its form; problems are written as vLLM's web framework
+// lists them.
+func invalid(param string, problems ...string) *apiError {
+	return &apiError{http.StatusBadRequest, kindMalformed, param, fmt.Sprintf("%d validation error%s:\n  %s", len(problems), []string{"", "s"}[min(1, len(problems)-1)], strings.Join(problems, "\n  "))}
 }
 
 const mediaTypeText = "Unsupported Media Type: Only 'application/json' is allowed"

@@ -3,9 +3,9 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -204,16 +204,14 @@ func (s *Server) parseSampling(r *request, f fields) *apiError {
 	if r.ignoreEOS, bad = f.boolean("ignore_eos", false); bad != nil {
 		return bad
 	}
-	if r.salt, bad = f.text("cache_salt"); bad != nil {
-		return bad
-	}
-	if f.given("cache_salt") && r.salt == "" {
+	r.salt, bad = f.text("cache_salt")
+	if f.given("cache_salt") && (bad != nil || r.salt == "") {
 		return badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)")
 	}
 	if s.v.has(newestMembers) && (utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00")) {
 		return badRequest("cache_salt", `Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\', or NUL. (parameter=cache_salt)`)
 	}
-	ids, bad := f.integers("stop_token_ids")
+	ids, bad := f.integers("stop_token_ids", math.MinInt)
 	if bad != nil {
 		return bad
 	}
@@ -222,6 +220,9 @@ func (s *Server) parseSampling(r *request, f fields) *apiError {
 		r.stopIDs[id] = true
 	}
 	if f.given("suffix") {
+		if raw := f["prompt"]; len(raw) > 0 && raw[0] != '"' {
+			return badRequest("suffix", "suffix requires text prompt input for FIM completion rendering")
+		}
 		return badRequest("suffix", "suffix is only supported for models with FIM completion rendering")
 	}
 	return nil
@@ -238,22 +239,13 @@ func containsAny(s, bytes string) bool {
 	return false
 }
 
-// pythonFloat prints x as Python's repr does.
-func pythonFloat(x float64) string {
-	s := strconv.FormatFloat(x, 'f', -1, 64)
-	if x == float64(int64(x)) {
-		s += ".0"
-	}
-	return s
-}
-
 // parsePrompt reads the prompt of a completion: a text, token ids, or a list with one of either.
 func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
-	noPrompt := badRequest("", "You must pass at least one prompt")
-	if !f.given("prompt") {
-		return nil, noPrompt
-	}
 	raw := f["prompt"]
+	if !f.given("prompt") || string(raw) == `""` {
+		return nil, badRequest("prompt", "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)")
+	}
+	noPrompt := badRequest("", "You must pass at least one prompt")
 	var several []json.RawMessage
 	if json.Unmarshal(raw, &several) == nil {
 		if len(several) == 0 {
@@ -264,6 +256,7 @@ func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
 				return nil, unsupported("prompt", fmt.Sprintf("%d prompts in one request", len(several)))
 			}
 			raw = several[0]
+			noPrompt = badRequest("", "The decoder prompt cannot be empty")
 		}
 	}
 	var ids []int
@@ -275,7 +268,9 @@ func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
 	}
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
-		return nil, f.wrongType("prompt", "string_type", "Input should be a valid string")
+		// It may have one of four forms and has none.
+		list := problem("list_type", "body.prompt", "Input should be a valid list", pythonValue(raw))
+		return nil, invalid("body.prompt", list, list, problem("string_type", "body.prompt", "Input should be a valid string", pythonValue(raw)), list)
 	}
 	if bad := s.checkCharacters(utf8.RuneCountInString(text)); bad != nil {
 		return nil, bad

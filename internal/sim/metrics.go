@@ -12,11 +12,18 @@ import (
 // metrics serves /metrics as a vLLM of that version with a single API process does: the same families and
 // labels, and for 0.32 in the same order.
 func (s *Server) metrics(x *exchange) {
+	const text = "text/plain; version=%s; charset=utf-8"
+	if strings.HasSuffix(x.r.URL.Path, "/") { // served by the metrics library itself, in its older format, as a stream
+		x.w.Header().Set("Content-Type", fmt.Sprintf(text, "0.0.4"))
+		x.status = http.StatusOK
+		_, _ = x.w.Write(s.exposition()) // a client that is gone needs no answer
+		return
+	}
 	format := "1.0.0" // as the metrics library of the time calls it
 	if !s.v.has(gpuNamesGone) {
 		format = "0.0.4"
 	}
-	x.reply(http.StatusOK, "text/plain; version="+format+"; charset=utf-8", s.exposition())
+	x.reply(http.StatusOK, fmt.Sprintf(text, format), s.exposition())
 }
 
 func (s *Server) exposition() []byte {

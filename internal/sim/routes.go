@@ -76,10 +76,16 @@ func (s *Server) routes() http.Handler {
 		x := &exchange{w: w, r: r, v: s.v, start: time.Now()}
 		found, known := table[r.URL.Path]
 		name := r.URL.Path
+		direct := strings.TrimSuffix(r.URL.Path, "/")
+		withoutSlash := table[direct]
 		switch {
 		case !s.authorized(r):
 			x.json(http.StatusUnauthorized, []byte(`{"error":"Unauthorized"}`))
 			return // refused before anything is counted
+		case !known && withoutSlash.serve != nil:
+			x.header()
+			w.Header().Set("Location", "http://"+r.Host+direct)
+			x.reply(http.StatusTemporaryRedirect, "", nil)
 		case !known:
 			name = "none"
 			x.header()
@@ -89,6 +95,9 @@ func (s *Server) routes() http.Handler {
 			x.header()
 			w.Header().Set("Allow", strings.ReplaceAll(found.methods, " ", ", "))
 			x.json(http.StatusMethodNotAllowed, []byte(`{"detail":"Method Not Allowed"}`))
+			if found.quiet {
+				return
+			}
 		default:
 			x.header()
 			found.serve(x)
@@ -184,7 +193,7 @@ func (s *Server) tokenizeInput(f fields) ([]int, *apiError) {
 		return s.tokens.chatPrompt(list, open), bad
 	}
 	if !f.given("prompt") {
-		return nil, f.missing("prompt")
+		return nil, f.missing("prompt", "messages")
 	}
 	text, bad := f.text("prompt")
 	if bad != nil {
@@ -208,7 +217,7 @@ func (s *Server) detokenize(x *exchange) {
 	}
 	var ids []int
 	if bad == nil {
-		ids, bad = f.integers("tokens")
+		ids, bad = f.integers("tokens", 0)
 	}
 	if bad == nil {
 		bad = s.checkVocabulary(ids)

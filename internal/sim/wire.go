@@ -94,7 +94,7 @@ func (v release) overflow(limit, prompt int, isText bool, output int) *apiError 
 		return nil
 	case v.has(silentCut), v.has(namedParameters) && output == 0:
 		count, value := strconv.Itoa(prompt), prompt
-		if isText {
+		if isText || prompt == limit+1 { // ids of that length look to the server like a text that was cut
 			count, value = fmt.Sprintf("at least %d", limit+1), limit+1
 		}
 		return badRequest("input_tokens", context+"your prompt contains %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)",
