@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,8 +15,9 @@ import (
 )
 
 // BenchmarkVirtualTime is how many tokens a second of the computer's time pass from the simulator through HTTP to the
-// program's own client, for 256 streams at once; with -cpu 1 on one core.
+// program's own client, for 256 streams at once, on one core.
 func BenchmarkVirtualTime(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const streams, tokens = 256, 400
 	cfg, err := sim.ParseTarget("sim:gpu=h100-sxm,model=meta-llama/Llama-3.1-8B-Instruct")
 	if err != nil {
