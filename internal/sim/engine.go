@@ -189,10 +189,13 @@ func (e *engine) endStep(now time.Time) {
 
 func (e *engine) admitted(r *request) { e.stats.admitted(r) }
 
-func (e *engine) preempted(*request) { e.stats.preemptions++ }
+func (e *engine) preempted(*request) {}
 
-// sampled chooses r's next token and hands it out.
+// sampled chooses r's next token and hands it out. vLLM tells of a request's preemptions with its next token, so that is
+// when they are counted.
 func (e *engine) sampled(r *request, gap time.Duration) (finished bool) {
+	e.stats.preemptions += float64(r.preempted - r.told)
+	r.told = r.preempted
 	id := r.sample(e.tokens)
 	r.output = append(r.output, id)
 	if r.made == 1 {

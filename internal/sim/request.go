@@ -35,6 +35,7 @@ type request struct {
 	failure      string     // why the engine died under it; set before its outbox says so
 	foreign      bool       // of the other client on demand, which nobody answers
 	preempted    int
+	told         int // of them that are counted
 
 	queuedAt    time.Time
 	scheduledAt time.Time // zero until first admitted

@@ -46,9 +46,11 @@ wait "$measuring"
 BENCH_E2E_SERVER=http://127.0.0.1:$port go test -count=1 -run TestConformance -v ./internal/sim
 "$here/server.sh" stop "$port"
 
-# A pool too small for its requests, so that they are preempted; then the engine is killed under a test, and the
-# server comes back with two slots while the client waits for it.
+# A pool too small for its requests, so that they are preempted, and the simulator's scheduler must preempt the
+# same; then the engine is killed under a test, and the server comes back with two slots while the client waits
+# for it.
 "$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640
+BENCH_E2E_CROWDED=http://127.0.0.1:$port go test -count=1 -run TestSchedulerFollows -v ./internal/sim
 "${bench[@]}" stress --base-url "http://127.0.0.1:$port" --matrix "$here/disturbed.yaml" --cooldown 1s --wait-return 4m --out "$out/disturbed" &
 measuring=$!
 for _ in $(seq 600); do
