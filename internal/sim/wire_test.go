@@ -176,3 +176,24 @@ func TestMetricsByVersion(t *testing.T) {
 		})
 	}
 }
+
+// A request is refused exactly when it cannot be served whole; from 0.32 on its output is cut instead.
+func TestOverflowByVersion(t *testing.T) {
+	const limit = 100
+	for _, version := range []string{"0.8.5", "0.10.2", "0.11.0", "0.15.0", "0.16.0", "0.31.0", "0.32.0"} {
+		v := parseRelease(version)
+		for prompt := 1; prompt <= 2*limit; prompt++ {
+			for output := 0; output <= limit; output++ {
+				for _, text := range []bool{false, true} {
+					want := prompt+output > limit || prompt == limit && !v.has(namedParameters)
+					if v.has(silentCut) {
+						want = prompt > limit
+					}
+					if bad := v.overflow(limit, prompt, text, output); (bad != nil) != want {
+						t.Fatalf("%s: %d + %d tokens in %d: %+v", version, prompt, output, limit, bad)
+					}
+				}
+			}
+		}
+	}
+}
