@@ -119,7 +119,7 @@ func (a *app) simulated(cfg sim.Config, c connection, virtual bool, f func(conte
 		return err
 	}
 	defer s.client.Close()
-	if s.info, err = s.client.Server(context.Background()); err != nil {
+	if err = a.await(context.Background(), c.flags, s); err != nil {
 		return err
 	}
 	s.info.BaseURL, s.info.Simulated = c.flags.baseURL, true

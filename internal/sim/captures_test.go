@@ -124,24 +124,6 @@ func TestRepliesAreThoseOfARealServer(t *testing.T) {
 
 // The shape of /metrics: every family with its type, every series with its labels, in order.
 func TestMetricsAreThoseOfARealServer(t *testing.T) {
-	shape := func(text string) []string {
-		var out []string
-		for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", ""), "\n") {
-			switch {
-			case strings.HasPrefix(line, "# HELP"), line == "":
-				continue // help texts are nobody's interface
-			case strings.HasPrefix(line, "# TYPE"):
-				out = append(out, line)
-			default:
-				name := line[:strings.LastIndex(line, " ")]
-				if strings.HasPrefix(name, "vllm:cache_config_info") || strings.HasPrefix(name, "python_info") {
-					name = labelValues.ReplaceAllString(name, `=""`)
-				}
-				out = append(out, name)
-			}
-		}
-		return out
-	}
 	body := func(http string) string { return http[strings.Index(http, "\r\n\r\n")+4:] }
 	const ok, bad = `{"prompt":"x","max_tokens":2,"messages":[{"role":"user","content":"x"}]}`, `{"max_tokens":0}`
 	for capture, requests := range map[string][][3]string{
@@ -163,7 +145,7 @@ func TestMetricsAreThoseOfARealServer(t *testing.T) {
 				if got, want := masked(reply[:len(reply)-len(body(reply))]), masked(string(want)[:len(want)-len(body(string(want)))]); got != want {
 					t.Errorf("headers: got %q, want %q", got, want)
 				}
-				got, want := shape(body(reply)), shape(body(string(want)))
+				got, want := metricsShape(body(reply)), metricsShape(body(string(want)))
 				for i := range min(len(got), len(want)) {
 					if got[i] != want[i] {
 						t.Fatalf("line %d: got %s, want %s", i, got[i], want[i])
@@ -178,3 +160,23 @@ func TestMetricsAreThoseOfARealServer(t *testing.T) {
 }
 
 var labelValues = regexp.MustCompile(`="[^"]*"`)
+
+// metricsShape is /metrics without values: types and series.
+func metricsShape(text string) []string {
+	var out []string
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", ""), "\n") {
+		switch {
+		case strings.HasPrefix(line, "# HELP"), line == "":
+			continue // help texts are nobody's interface
+		case strings.HasPrefix(line, "# TYPE"):
+			out = append(out, line)
+		default:
+			name := line[:strings.LastIndex(line, " ")]
+			if strings.HasPrefix(name, "vllm:cache_config_info") || strings.HasPrefix(name, "python_info") {
+				name = labelValues.ReplaceAllString(name, `=""`)
+			}
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -186,7 +187,7 @@ func (s *Server) answer(conn net.Conn, in *bufio.Reader, req *http.Request) bool
 }
 
 // headerOrder is the order in which vLLM's server writes headers.
-var headerOrder = []string{"Allow", "Content-Length", "Content-Type", "Vary", "X-Request-Id"}
+var headerOrder = []string{"Allow", "Content-Length", "Location", "Content-Type", "Vary", "X-Request-Id"}
 
 // response is an http.ResponseWriter that writes as uvicorn does. Each Write becomes one HTTP chunk
 // unless the handler set a content length; Flush sends what was written in one socket write.
@@ -247,7 +248,8 @@ func (w *response) Write(p []byte) (int, error) {
 	switch {
 	case w.bodyless || len(p) == 0:
 	case w.chunked:
-		w.out = fmt.Appendf(w.out, "%x\r\n", len(p))
+		w.out = strconv.AppendInt(w.out, int64(len(p)), 16)
+		w.out = append(w.out, "\r\n"...)
 		w.out = append(w.out, p...)
 		w.out = append(w.out, "\r\n"...)
 	default:

@@ -1,36 +1,34 @@
 package sim
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
 
 	"bench/internal/capacity"
 )
 
-// engine is vLLM's V1 scheduler over a simulated forward pass: one goroutine plans a step, sleeps
-// for as long as capacity says the step takes, and hands out its tokens.
+// engine drives the scheduler over a simulated forward pass: one goroutine plans a step, sleeps for as
+// long as capacity says the step takes, and hands out its tokens.
 //
 // It is deterministic where time is virtual: a plan made at instant t sees only what arrived or left
 // before t, in an order that the requests themselves decide, so it does not matter in which order
 // goroutines run that wake in the same instant.
 type engine struct {
-	limits  limits
-	stepper capacity.Stepper
-	tokens  *tokenizer
+	mu sync.Mutex // guards what follows
+	scheduler
+	tokens    *tokenizer
+	stats     *stats
+	prefilled int // prompt tokens computed for the requests that got their first token in this step
+	worked    busyTime
+	faults    Faults
+	stopped   bool
+	hot       bool // the cards are throttled in this step
 
-	mu       sync.Mutex
-	arrivals []*request // not seen by a plan yet
-	waiting  []*request // next to be admitted first
-	running  []*request // in order of admission
-	pool     *pool
-	stats    *stats
-	worked   busyTime
-	faults   Faults
-	stopped  bool
+	foreign     int // the other client's requests in flight
+	foreignSent int // and ever sent
 
 	maxModelLen int
+	maxQueued   int             // requests in flight beyond which a further one is refused; 0 = no limit
 	onDeath     func(dead bool) // told when the engine dies and when it is back
 
 	wake chan struct{} // holds one token when something arrived
@@ -38,32 +36,32 @@ type engine struct {
 	done chan struct{} // closed when the goroutine has ended
 }
 
-// limits are the scheduler's settings.
-type limits struct {
-	maxSeqs          int
-	maxBatchedTokens int
-}
-
 func newEngine(l limits, layout blockLayout, blockTokens int, stepper capacity.Stepper, tok *tokenizer, st *stats) *engine {
-	return &engine{
-		limits:  l,
-		stepper: stepper,
-		tokens:  tok,
-		pool:    newPool(layout, blockTokens),
-		stats:   st,
-		wake:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		done:    make(chan struct{}),
+	e := &engine{
+		scheduler: scheduler{limits: l, stepper: stepper, pool: newPool(layout, blockTokens)},
+		tokens:    tok,
+		stats:     st,
+		wake:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		done:      make(chan struct{}),
 	}
+	e.pool.cache = newHashedCache(e.pool)
+	e.watch = e
+	return e
 }
 
-// submit queues r. A stopped engine aborts it at once.
-func (e *engine) submit(r *request) {
+// submit queues r; false where the queue is full. A stopped engine aborts it at once.
+func (e *engine) submit(r *request) bool {
 	r.naturally = naturalLength(r.seed)
 	e.mu.Lock()
+	if e.maxQueued > 0 && e.inFlight() >= e.maxQueued {
+		e.stats.rejections++
+		e.mu.Unlock()
+		return false
+	}
 	r.queuedAt = time.Now()
 	if e.stopped {
-		r.out.put(finishAbort, 0)
+		r.out.end(finishAbort)
 	} else {
 		e.arrivals = append(e.arrivals, r)
 	}
@@ -72,6 +70,7 @@ func (e *engine) submit(r *request) {
 	case e.wake <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // abort drops r, whose client went away; it is out of the next step but one at the latest. Such
@@ -81,6 +80,7 @@ func (e *engine) abort(r *request) {
 	defer e.mu.Unlock()
 	if r.abortedAt.IsZero() {
 		r.abortedAt = time.Now()
+		e.left++
 	}
 }
 
@@ -91,19 +91,37 @@ func (e *engine) run() {
 	defer e.abortAll()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if e.faults.StartAfter > 0 {
+		if !e.sleep(timer, e.faults.StartAfter) {
+			return
+		}
+		e.onDeath(false)
+	}
+	started := time.Now()
+	var doom <-chan time.Time // wakes an idle engine that is to die now
+	if d := e.faults.DieAfter; d > 0 {
+		clock := time.NewTimer(d)
+		defer clock.Stop()
+		doom = clock.C
+	}
 	began := time.Now() // of the next step: the end of the last one, or the instant the engine woke
 	for {
 		e.mu.Lock()
+		e.keepForeign(time.Now())
 		e.receive(time.Now())
 		step := e.plan(time.Now())
 		settling := len(e.arrivals) > 0
-		fault := e.faults.due(len(e.running))
+		fault := e.faults.due(len(e.running), time.Since(started))
+		e.hot = e.faults.ThrottleAt > 0 && len(e.running) >= e.faults.ThrottleAt
 		if fault != "" {
 			e.die(fault)
 		}
 		var length time.Duration
 		if busy(step) {
 			length = e.stepper.StepTime(step)
+			if e.hot {
+				length *= throttleSlowdown
+			}
 			e.worked.begin(began, began.Add(length))
 		}
 		e.mu.Unlock()
@@ -120,7 +138,7 @@ func (e *engine) run() {
 				return
 			}
 			e.mu.Lock()
-			e.finish(time.Now())
+			e.endStep(time.Now())
 			e.mu.Unlock()
 			// In real time a timer is late by a little, which must not add up; but an engine that was
 			// held up for long has lost that time.
@@ -135,6 +153,8 @@ func (e *engine) run() {
 		default:
 			select {
 			case <-e.wake:
+				began = time.Now()
+			case <-doom:
 				began = time.Now()
 			case <-e.stop:
 				return
@@ -157,153 +177,51 @@ func (e *engine) sleep(timer *time.Timer, d time.Duration) bool {
 	}
 }
 
-// receive takes what happened before now into the plan: clients that left, requests that arrived.
-func (e *engine) receive(now time.Time) {
-	left := func(r *request) bool {
-		if r.abortedAt.IsZero() || !r.abortedAt.Before(now) {
-			return false
-		}
-		e.pool.release(r)
-		return true
-	}
-	e.running = slices.DeleteFunc(e.running, left)
-	e.waiting = slices.DeleteFunc(e.waiting, left)
-	e.arrivals = slices.DeleteFunc(e.arrivals, left)
-
-	slices.SortStableFunc(e.arrivals, func(a, b *request) int {
-		return cmp.Or(a.queuedAt.Compare(b.queuedAt), cmp.Compare(a.order, b.order))
-	})
-	seen := 0
-	for seen < len(e.arrivals) && e.arrivals[seen].queuedAt.Before(now) {
-		seen++
-	}
-	e.waiting = append(e.waiting, e.arrivals[:seen]...)
-	e.arrivals = slices.Delete(e.arrivals, 0, seen)
-}
-
-// plan decides what the next step computes and takes the blocks for it: running requests first, then
-// waiting ones in order of arrival, within the token budget. It leaves each request's share in its
-// scheduled field.
-func (e *engine) plan(now time.Time) capacity.Step {
-	var step capacity.Step
-	budget := e.limits.maxBatchedTokens
-	preempted := false
-
-	for i := 0; i < len(e.running) && budget > 0; i++ {
-		r := e.running[i]
-		count := min(r.known()-r.computed, budget)
-		for !e.pool.grow(r, count) {
-			last := len(e.running) - 1
-			e.preempt(e.running[last])
-			e.running = e.running[:last]
-			preempted = true
-			if last == i {
-				r = nil
-				break
-			}
-		}
-		if r == nil {
-			break
-		}
-		e.schedule(&step, r, count)
-		budget -= count
-	}
-
-	for !preempted && len(e.waiting) > 0 && budget > 0 && len(e.running) < e.limits.maxSeqs {
-		r := e.waiting[0]
-		// The whole prompt must fit, not just its first chunk; a request that does not holds up those
-		// behind it.
-		if !e.pool.fits(r.known()) {
-			break
-		}
-		r.computed = e.pool.lookup(r)
-		count := min(r.known()-r.computed, budget)
-		if !e.pool.grow(r, count) {
-			e.pool.release(r)
-			r.computed = 0
-			break
-		}
-		if r.scheduledAt.IsZero() {
-			r.scheduledAt = now
-			r.cached = r.computed
-			e.stats.admitted(r)
-		}
-		e.waiting = slices.Delete(e.waiting, 0, 1)
-		e.running = append(e.running, r)
-		e.schedule(&step, r, count)
-		budget -= count
-	}
-	return step
-}
-
-// schedule puts count tokens of r into the step.
-func (e *engine) schedule(step *capacity.Step, r *request, count int) {
-	r.scheduled = count
-	if r.computed >= len(r.prompt) && count == 1 {
-		e.stepper.AddDecodes(step, 1, r.known())
-	} else {
-		e.stepper.AddPrefill(step, count, r.computed)
-	}
-}
-
-func busy(step capacity.Step) bool { return step.Decodes+step.PrefillTokens > 0 }
-
-// preempt takes r's blocks away; it is recomputed later, before any other waiting request.
-func (e *engine) preempt(r *request) {
-	e.pool.release(r)
-	r.computed = 0
-	r.scheduled = 0
-	r.preempted++
-	e.stats.preemptions++
-	e.waiting = slices.Insert(e.waiting, 0, r)
-}
-
-// finish ends a step at now: every request whose known tokens are all computed yields one token.
-func (e *engine) finish(now time.Time) {
+// endStep ends a step at now.
+func (e *engine) endStep(now time.Time) {
 	e.worked.end()
-	generated, prefilled := 0, 0
-	e.running = slices.DeleteFunc(e.running, func(r *request) bool {
-		if r.scheduled == 0 {
-			return false
-		}
-		r.computed += r.scheduled
-		r.scheduled = 0
-		e.pool.publish(r)
-		if r.computed < r.known() {
-			return false
-		}
-		id := r.sample(e.tokens)
-		r.output = append(r.output, id)
-		generated++
-		if len(r.output) == 1 {
-			prefilled += len(r.prompt) - r.cached
-			e.stats.firstToken(r, now)
-			r.firstAt = now
-		} else {
-			e.stats.interToken.observe(now.Sub(r.lastAt).Seconds())
-		}
-		r.lastAt = now
-		reason, stopID := r.ends(id)
-		r.out.put(reason, stopID, id)
-		if reason == "" {
-			return false
-		}
-		e.stats.requestFinished(r, reason)
-		e.pool.release(r)
-		return true
-	})
-	if generated > 0 {
-		e.stats.generationTokens += float64(generated)
-		e.stats.iterationTokens.observe(float64(generated + prefilled))
+	e.prefilled = 0
+	if n := e.finish(now); n > 0 {
+		e.stats.generationTokens += float64(n)
+		e.stats.iterationTokens.observe(float64(n + e.prefilled))
 	}
+}
+
+func (e *engine) admitted(r *request) { e.stats.admitted(r) }
+
+func (e *engine) preempted(*request) {}
+
+// sampled chooses r's next token and hands it out. vLLM tells of a request's preemptions with its next token, so that is
+// when they are counted.
+func (e *engine) sampled(r *request, gap time.Duration) (finished bool) {
+	e.stats.preemptions += float64(r.preempted - r.told)
+	r.told = r.preempted
+	id := r.sample(e.tokens)
+	r.output = append(r.output, id)
+	if r.made == 1 {
+		e.prefilled += r.promptTokens - r.cached
+		e.stats.firstToken(r)
+	} else {
+		e.stats.interToken.observe(gap.Seconds())
+	}
+	reason, stopID := r.ends(id)
+	r.out.put(id, reason, stopID)
+	if reason == "" {
+		return false
+	}
+	e.stats.requestFinished(r, reason)
+	if r.foreign {
+		e.foreign--
+	}
+	return true
 }
 
 // ends says whether the token just sampled is r's last, and why.
 func (r *request) ends(id int) (reason string, stopID int) {
 	switch {
-	case id == tokenTurnEnd && !r.ignoreEOS, r.stopIDs[id] && len(r.output) > r.minTokens:
+	case id == tokenTurnEnd && !r.ignoreEOS, r.stopIDs[id] && r.made > r.minTokens:
 		return finishStop, id
-	case len(r.output) >= r.maxTokens:
+	case r.made >= r.maxTokens:
 		return finishLength, 0
 	}
 	return "", 0
@@ -315,13 +233,7 @@ func (e *engine) abortAll() {
 	defer e.mu.Unlock()
 	e.stopped = true
 	e.worked.end()
-	for _, list := range [][]*request{e.running, e.waiting, e.arrivals} {
-		for _, r := range list {
-			e.pool.release(r)
-			r.out.put(finishAbort, 0)
-		}
-	}
-	e.running, e.waiting, e.arrivals = nil, nil, nil
+	e.clear(func(r *request) { r.out.end(finishAbort) })
 }
 
 // busyTime is how long the GPUs have computed.

@@ -30,7 +30,7 @@ func newHandEngine(blocks, maxSeqs, budget int) *handEngine {
 
 // add queues a request of that many prompt tokens, named by its order.
 func (e *handEngine) add(name string, prompt, output int) *request {
-	r := &request{order: name, salt: name, prompt: make([]int, prompt), maxTokens: output, ignoreEOS: true, out: newOutbox(), arrived: e.clock, queuedAt: e.clock}
+	r := &request{order: name, salt: name, prompt: make([]int, prompt), promptTokens: prompt, maxTokens: output, ignoreEOS: true, out: newOutbox(), arrived: e.clock, queuedAt: e.clock}
 	e.arrivals = append(e.arrivals, r)
 	return r
 }
@@ -107,7 +107,7 @@ func TestPreemption(t *testing.T) {
 	e.expect(t, "a:32 b:32")
 	e.add("c", 16, 1)
 	e.expect(t, "a:1")
-	if got := e.queue(); got != "b c" || b.preempted != 1 || e.stats.preemptions != 1 || a.preempted != 0 {
+	if got := e.queue(); got != "b c" || b.preempted != 1 || e.stats.preemptions != 0 || a.preempted != 0 {
 		t.Errorf("queue %q after a preemption, want b before c", got)
 	}
 	// b's 33 tokens need 3 blocks, a holds 3 of 4: b waits, and c behind it, until a has ended.
@@ -116,6 +116,9 @@ func TestPreemption(t *testing.T) {
 	}
 	// a took one of b's blocks in the meantime, the later one; the first is still cached.
 	e.expect(t, "b:17 c:16", "b:1", "")
+	if e.stats.preemptions != 1 {
+		t.Errorf("%v preemptions are counted after the token that tells of one", e.stats.preemptions)
+	}
 	if len(b.output) != 3 || e.pool.used != 0 {
 		t.Errorf("b made %d tokens, %d blocks are held", len(b.output), e.pool.used)
 	}

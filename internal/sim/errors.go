@@ -3,52 +3,42 @@ package sim
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
-// apiError is an error as vLLM answers it.
+// Kinds of errors.
+const (
+	kindBadRequest = "BadRequestError"
+	kindMalformed  = "Bad Request"
+	kindInternal   = "InternalServerError"
+)
+
+// apiError is an error as the newest vLLM answers it; [release.say] has the older forms.
 type apiError struct {
 	status  int
-	kind    string
+	kind    string // "" = the web framework's own
 	param   string // "" = null
 	message string
 }
 
 // badRequest is a request that makes no sense to the engine. param may be "".
 func badRequest(param, format string, args ...any) *apiError {
-	return &apiError{http.StatusBadRequest, "BadRequestError", param, fmt.Sprintf(format, args...)}
+	return &apiError{http.StatusBadRequest, kindBadRequest, param, fmt.Sprintf(format, args...)}
 }
 
-// invalid is a request that fails validation of its form; problem is written as vLLM's web framework
-// lists it.
-func invalid(param, problem string) *apiError {
-	return &apiError{http.StatusBadRequest, "Bad Request", param, "1 validation error:\n  " + problem}
+// invalid is a request that fails validation of its form; problems are written as vLLM's web framework
+// lists them.
+func invalid(param string, problems ...string) *apiError {
+	return &apiError{http.StatusBadRequest, kindMalformed, param, fmt.Sprintf("%d validation error%s:\n  %s", len(problems), []string{"", "s"}[min(1, len(problems)-1)], strings.Join(problems, "\n  "))}
 }
 
-// body is the error object of a reply.
-func (e *apiError) body() []byte {
-	b := append([]byte(nil), `{"error":{"message":`...)
-	b = appendQuoted(b, e.message)
-	b = append(b, `,"type":`...)
-	b = appendQuoted(b, e.kind)
-	b = append(b, `,"param":`...)
-	if e.param == "" {
-		b = append(b, "null"...)
-	} else {
-		b = appendQuoted(b, e.param)
-	}
-	return fmt.Appendf(b, `,"code":%d}}`, e.status)
-}
+const mediaTypeText = "Unsupported Media Type: Only 'application/json' is allowed"
 
-// event is the same error inside a stream, where vLLM writes it with blanks.
-func (e *apiError) event() []byte {
-	b := appendQuoted([]byte(`data: {"error": {"message": `), e.message)
-	b = appendQuoted(append(b, `, "type": `...), e.kind)
-	return fmt.Appendf(b, ", \"param\": null, \"code\": %d}}\n\n", e.status)
-}
+var wrongMediaType = invalid("", mediaTypeText)
 
 // appendQuoted appends s as a JSON string the way Python's compact encoders do: only what must be
 // escaped is.
-func appendQuoted(b []byte, s string) []byte {
+func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; c {

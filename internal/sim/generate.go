@@ -3,9 +3,9 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -20,6 +20,8 @@ type generation struct {
 	includeUsage    bool
 	continuousUsage bool
 	tokenIDs        bool // return_token_ids
+	usageOff        int  // prompt tokens that usage says too many
+	fault           requestFault
 }
 
 // unsupportedFields are members that change the answer in ways the simulator does not know. Values
@@ -52,6 +54,7 @@ func (s *Server) completions(x *exchange)     { s.generate(x, false) }
 func (s *Server) chatCompletions(x *exchange) { s.generate(x, true) }
 
 func (s *Server) generate(x *exchange, chat bool) {
+	defer s.logged(x)()
 	f, body, bad := x.fields()
 	if bad != nil {
 		x.fail(bad)
@@ -64,9 +67,9 @@ func (s *Server) generate(x *exchange, chat bool) {
 	}
 	// The engine's own check comes after the headers of a stream are out.
 	if bad := s.checkVocabulary(g.request.prompt); bad != nil {
-		if g.stream {
+		if early := s.v.has(earlyChecks) && !s.v.has(namedParameters); g.stream && !early {
 			s.startStream(x)
-			_, _ = x.w.Write(bad.event())
+			_, _ = x.w.Write(s.v.errorEvent(bad))
 			_, _ = x.w.Write(doneEvent)
 		} else {
 			x.fail(bad)
@@ -77,13 +80,24 @@ func (s *Server) generate(x *exchange, chat bool) {
 	if g.request.order == "" {
 		g.request.order = fmt.Sprintf("%016x", g.request.seed)
 	}
+	switch g.fault = s.config.Faults.strikes(g.request.seed); g.fault {
+	case faultTooMany:
+		x.fail(tooMany)
+		return
+	case faultShort:
+		g.request.maxTokens = max(1, g.request.maxTokens/2)
+		g.request.minTokens = min(g.request.minTokens, g.request.maxTokens)
+	}
+	if !s.core.submit(g.request) {
+		x.fail(engineBusy)
+		return
+	}
+	x.log.accepted(g)
 	if g.stream {
 		s.startStream(x)
-		s.core.submit(g.request)
 		s.streamAnswer(x, g)
 		return
 	}
-	s.core.submit(g.request)
 	s.wholeAnswer(x, g)
 }
 
@@ -103,7 +117,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := g.parseStreaming(f); bad != nil {
 		return nil, bad
 	}
-	if bad := parseSampling(r, f); bad != nil {
+	if bad := s.parseSampling(r, f); bad != nil {
 		return nil, bad
 	}
 	if bad := checkUnsupported(f); bad != nil {
@@ -112,20 +126,27 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := s.checkModel(f); bad != nil {
 		return nil, bad
 	}
+	output, bad := s.askedOutput(f, chat)
+	if bad != nil {
+		return nil, bad
+	}
 	if chat {
 		if bad = s.checkCharacters(textLength(list)); bad == nil {
 			r.prompt = s.tokens.chatPrompt(list, true)
-			bad = s.checkTextLength(len(r.prompt))
+			bad = s.v.overflow(s.engine.MaxModelLen, len(r.prompt), true, output)
 		}
 	} else {
-		r.prompt, bad = s.parsePrompt(f)
+		r.prompt, bad = s.parsePrompt(f, output)
 	}
 	if bad != nil {
 		return nil, bad
 	}
-	if bad := s.parseLimits(r, f, chat); bad != nil {
+	r.promptTokens = len(r.prompt)
+	if bad := s.parseLimits(r, f, output); bad != nil {
 		return nil, bad
 	}
+	g.usageOff = s.config.Faults.UsageOff
+	r.ignoreEOS = r.ignoreEOS && !s.config.Faults.HeedEOS
 
 	name, bad := f.text("request_id")
 	if bad != nil {
@@ -136,7 +157,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	}
 	r.order = name
 	if name == "" {
-		name = s.newID(16)
+		name = s.newID(s.v.idDigits())
 	}
 	g.id = "cmpl-" + name
 	if chat {
@@ -170,29 +191,27 @@ func (g *generation) parseStreaming(f fields) (bad *apiError) {
 // maxSaltLength is vLLM's.
 const maxSaltLength = 128
 
-func parseSampling(r *request, f fields) *apiError {
+func (s *Server) parseSampling(r *request, f fields) *apiError {
 	temperature, _, bad := f.number("temperature")
 	switch {
 	case bad != nil:
 		return bad
 	case temperature < 0:
 		return badRequest("temperature", "temperature must be non-negative, got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
-	case temperature > 2:
+	case temperature > 2 && s.v.has(hotRefused):
 		return badRequest("temperature", "temperature must be in [0, 2], got %[1]s. (parameter=temperature, value=%[1]s)", pythonFloat(temperature))
 	}
 	if r.ignoreEOS, bad = f.boolean("ignore_eos", false); bad != nil {
 		return bad
 	}
-	if r.salt, bad = f.text("cache_salt"); bad != nil {
-		return bad
-	}
-	if f.given("cache_salt") && r.salt == "" {
+	r.salt, bad = f.text("cache_salt")
+	if f.given("cache_salt") && (bad != nil || r.salt == "") {
 		return badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)")
 	}
-	if utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00") {
+	if s.v.has(newestMembers) && (utf8.RuneCountInString(r.salt) > maxSaltLength || containsAny(r.salt, "@/\\\x00")) {
 		return badRequest("cache_salt", `Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\', or NUL. (parameter=cache_salt)`)
 	}
-	ids, bad := f.integers("stop_token_ids")
+	ids, bad := f.integers("stop_token_ids", math.MinInt)
 	if bad != nil {
 		return bad
 	}
@@ -201,6 +220,9 @@ func parseSampling(r *request, f fields) *apiError {
 		r.stopIDs[id] = true
 	}
 	if f.given("suffix") {
+		if raw := f["prompt"]; len(raw) > 0 && raw[0] != '"' {
+			return badRequest("suffix", "suffix requires text prompt input for FIM completion rendering")
+		}
 		return badRequest("suffix", "suffix is only supported for models with FIM completion rendering")
 	}
 	return nil
@@ -217,22 +239,13 @@ func containsAny(s, bytes string) bool {
 	return false
 }
 
-// pythonFloat prints x as Python's repr does.
-func pythonFloat(x float64) string {
-	s := strconv.FormatFloat(x, 'f', -1, 64)
-	if x == float64(int64(x)) {
-		s += ".0"
-	}
-	return s
-}
-
 // parsePrompt reads the prompt of a completion: a text, token ids, or a list with one of either.
-func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
-	noPrompt := badRequest("", "You must pass at least one prompt")
-	if !f.given("prompt") {
-		return nil, noPrompt
-	}
+func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
 	raw := f["prompt"]
+	if !f.given("prompt") || string(raw) == `""` {
+		return nil, badRequest("prompt", "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)")
+	}
+	noPrompt := badRequest("", "You must pass at least one prompt")
 	var several []json.RawMessage
 	if json.Unmarshal(raw, &several) == nil {
 		if len(several) == 0 {
@@ -243,6 +256,7 @@ func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
 				return nil, unsupported("prompt", fmt.Sprintf("%d prompts in one request", len(several)))
 			}
 			raw = several[0]
+			noPrompt = badRequest("", "The decoder prompt cannot be empty")
 		}
 	}
 	var ids []int
@@ -250,14 +264,13 @@ func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
 		if len(ids) == 0 {
 			return nil, noPrompt
 		}
-		if limit := s.engine.MaxModelLen; len(ids) > limit {
-			return nil, contextExceeded(limit, strconv.Itoa(len(ids)), len(ids))
-		}
-		return ids, nil
+		return ids, s.v.overflow(s.engine.MaxModelLen, len(ids), false, output)
 	}
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
-		return nil, f.wrongType("prompt", "string_type", "Input should be a valid string")
+		// It may have one of four forms and has none.
+		list := problem("list_type", "body.prompt", "Input should be a valid list", pythonValue(raw))
+		return nil, invalid("body.prompt", list, list, problem("string_type", "body.prompt", "Input should be a valid string", pythonValue(raw)), list)
 	}
 	if bad := s.checkCharacters(utf8.RuneCountInString(text)); bad != nil {
 		return nil, bad
@@ -273,7 +286,7 @@ func (s *Server) parsePrompt(f fields) ([]int, *apiError) {
 	if len(ids) == 0 {
 		return nil, noPrompt
 	}
-	return ids, s.checkTextLength(len(ids))
+	return ids, s.v.overflow(s.engine.MaxModelLen, len(ids), true, output)
 }
 
 func textLength(list []message) int {
@@ -287,54 +300,47 @@ func textLength(list []message) int {
 // checkCharacters refuses a text that is too long whatever its tokens are, before they are made.
 func (s *Server) checkCharacters(n int) *apiError {
 	limit := s.engine.MaxModelLen
-	if bound := limit * maxTokenChars; n > bound {
+	if bound := limit * maxTokenChars; n > bound && s.v.has(namedParameters) {
 		return badRequest("input_text", "This model's maximum context length is %d tokens. However, your prompt contains %d characters (more than %d characters, which is the upper bound for %d input tokens). Please reduce the length of the input prompt. (parameter=input_text, value=%d)",
 			limit, n, bound, limit, n)
 	}
 	return nil
 }
 
-// checkTextLength refuses a text of too many tokens. vLLM stops counting one past the context.
-func (s *Server) checkTextLength(tokens int) *apiError {
-	limit := s.engine.MaxModelLen
-	if tokens <= limit {
-		return nil
-	}
-	return contextExceeded(limit, fmt.Sprintf("at least %d", limit+1), limit+1)
-}
-
-func contextExceeded(limit int, count string, value int) *apiError {
-	return badRequest("input_tokens", "This model's maximum context length is %d tokens. However, your prompt contains %s input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=%d)",
-		limit, count, value)
-}
-
 // defaultCompletionTokens is the length of a completion that names none; a chat fills the context.
 const defaultCompletionTokens = 16
 
-// parseLimits settles how long the output may be. As 0.32 does, a length that does not fit the
-// context is cut without a word; only a prompt that leaves no room is refused.
-func (s *Server) parseLimits(r *request, f fields, chat bool) *apiError {
+// askedOutput is how many tokens of output a request asks for; 0 where a chat names none.
+func (s *Server) askedOutput(f fields, chat bool) (int, *apiError) {
 	field := "max_tokens"
 	if chat && f.given("max_completion_tokens") {
 		field = "max_completion_tokens"
 	}
-	asked, given, bad := f.integer(field)
-	if bad != nil {
-		return bad
-	}
+	n, given, bad := f.integer(field)
 	limit := s.engine.MaxModelLen
-	room := limit - len(r.prompt)
 	switch {
-	case given && asked > limit:
-		return badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, asked, limit)
-	case !given && chat:
-		asked = room
-	case !given:
-		asked = defaultCompletionTokens
+	case bad != nil:
+		return 0, bad
+	case given && n < 1:
+		return 0, badRequest(field, "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", n)
+	case given && n > limit && s.v.has(namedParameters):
+		return 0, badRequest(field, "%[1]s=%[2]d cannot be greater than max_model_len=%[3]d. Please request fewer output tokens. (parameter=%[1]s, value=%[2]d)", field, n, limit)
+	case !given && !chat:
+		return defaultCompletionTokens, nil
 	}
-	r.maxTokens = min(asked, room)
+	return n, nil
+}
+
+// parseLimits settles how long the output may be. As 0.32 does, a length that does not fit the
+// context is cut without a word; only a prompt that leaves no room is refused.
+func (s *Server) parseLimits(r *request, f fields, output int) (bad *apiError) {
+	room := s.engine.MaxModelLen - r.promptTokens
+	if output == 0 {
+		output = room
+	}
+	r.maxTokens = min(output, room)
 	if r.maxTokens < 1 {
-		return badRequest(field, "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", r.maxTokens)
+		return badRequest("max_tokens", "max_tokens must be at least 1, got %[1]d. (parameter=max_tokens, value=%[1]d)", r.maxTokens)
 	}
 	if r.minTokens, _, bad = f.integer("min_tokens"); bad != nil {
 		return bad

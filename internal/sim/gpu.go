@@ -24,9 +24,9 @@ const (
 	fullLoadRiseC   = 45.0 // above ambient at TDP, when settled
 	thermalConstant = 20 * time.Second
 
-	// ThrottleSlowdown is by how much a throttled card's clocks fall: a thermal slowdown of the hardware
-	// halves them or more.
-	ThrottleSlowdown = 2
+	// throttleSlowdown is by how much a throttled card's clocks fall and its steps grow: a thermal slowdown of the
+	// hardware halves the clocks or more.
+	throttleSlowdown = 2
 	throttledC       = 95 // degrees, where cards begin to slow down
 )
 
@@ -48,7 +48,7 @@ type gpus struct {
 	busy      float64       // share of the time before readAt, 0 to 1
 	tempC     float64
 	energyJ   float64 // of one card, up to readAt
-	throttled bool
+	throttled bool    // in the step at readAt
 }
 
 func newGPUs(card catalog.GPU, count int, mem capacity.Memory, core *engine) *gpus {
@@ -104,16 +104,6 @@ func (s *Server) GPUProcesses() map[int][]record.GPUProcess {
 	return byGPU
 }
 
-// Throttle makes the cards behave as overheated ones, or ends that: clocks fall by [ThrottleSlowdown],
-// power with them, and the cards say why. The engine's steps are not changed by it.
-func (s *Server) Throttle(on bool) {
-	g := s.gpus
-	g.advance(time.Now())
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.throttled = on
-}
-
 // SampleGPU reads the virtual GPUs; atNS becomes the samples' stamp. Utilisation is the share of time
 // since the last reading that steps were running, as a driver averages it.
 func (s *Server) SampleGPU(atNS int64) []record.GPUSample {
@@ -123,7 +113,7 @@ func (s *Server) SampleGPU(atNS int64) []record.GPUSample {
 	defer g.mu.Unlock()
 	clock, events, temp := float64(busySMClock), record.ClockEvents(0), g.tempC
 	if g.throttled {
-		clock, events, temp = busySMClock/ThrottleSlowdown, throttleReasons, throttledC
+		clock, events, temp = busySMClock/throttleSlowdown, throttleReasons, throttledC
 	}
 	if g.busy == 0 {
 		clock, events = idleSMClock, record.ClockGPUIdle
@@ -151,7 +141,7 @@ func (s *Server) SampleGPU(atNS int64) []record.GPUSample {
 // advance brings the cards to now.
 func (g *gpus) advance(now time.Time) {
 	g.core.mu.Lock()
-	worked := g.core.worked.until(now)
+	worked, hot := g.core.worked.until(now), g.core.hot
 	g.core.mu.Unlock()
 
 	g.mu.Lock()
@@ -160,6 +150,7 @@ func (g *gpus) advance(now time.Time) {
 	if passed <= 0 {
 		return
 	}
+	g.throttled = hot
 	g.busy = min(1, max(0, float64(worked-g.worked)/float64(passed)))
 	g.energyJ += g.power() * passed.Seconds() // power is even over the interval as busy is its share
 	settled := ambientC + fullLoadRiseC*g.power()/float64(g.card.TDPW)
@@ -171,7 +162,7 @@ func (g *gpus) advance(now time.Time) {
 func (g *gpus) power() float64 {
 	busy := busyPowerShare - idlePowerShare
 	if g.throttled {
-		busy /= ThrottleSlowdown
+		busy /= throttleSlowdown
 	}
 	return float64(g.card.TDPW) * (idlePowerShare + busy*g.busy)
 }

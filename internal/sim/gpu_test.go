@@ -66,30 +66,37 @@ func TestEnergyIsTheIntegralOfPower(t *testing.T) {
 }
 
 func TestThrottledCards(t *testing.T) {
-	bubble(t, "sim:gpu=rtx-3090", func(t *testing.T, s *Server) {
-		load := func() record.GPUSample {
-			s.SampleGPU(0)
-			burst(t, s, 2, func(i int) string { return chatFields(i, 100, 100) })
-			return s.SampleGPU(0)[0]
-		}
-		well := load()
-		s.Throttle(true)
-		hot := load()
-		s.Throttle(false)
-		again := load()
-		if names := record.ClockEvents(*hot.ClockEvents).Names(); !slices.Equal(names, []string{"hw_slowdown", "hw_thermal_slowdown"}) {
-			t.Errorf("a throttled card says %v", names)
-		}
-		if *hot.SMClockMHz*ThrottleSlowdown > *well.SMClockMHz || *hot.PowerW >= *well.PowerW || *hot.TemperatureC <= *well.TemperatureC {
-			t.Errorf("throttled %v MHz, %v W, %v °C; else %v MHz, %v W, %v °C",
-				*hot.SMClockMHz, *hot.PowerW, *hot.TemperatureC, *well.SMClockMHz, *well.PowerW, *well.TemperatureC)
-		}
-		for _, x := range []record.GPUSample{well, again} {
-			if *x.ClockEvents != 0 || *x.PowerW >= *x.PowerLimitW {
-				t.Errorf("a card that is well says %#x and draws %v W", int(*x.ClockEvents), *x.PowerW)
+	during := func(target string, n int) (x record.GPUSample, took time.Duration) {
+		bubble(t, target, func(t *testing.T, s *Server) {
+			sampled := make(chan struct{})
+			go func() {
+				defer close(sampled)
+				time.Sleep(time.Second) // all run and none has ended
+				x = s.SampleGPU(0)[0]
+			}()
+			took = burst(t, s, n, func(i int) string { return chatFields(i, 100, 200) })[0].last
+			<-sampled
+			if after := s.SampleGPU(0)[0]; record.ClockEvents(*after.ClockEvents)&throttleReasons != 0 {
+				t.Errorf("%s: still throttled when nothing runs", target)
 			}
-		}
-	})
+		})
+		return x, took
+	}
+	well, fast := during("sim:throttle-at=4", 3)
+	hot, slow := during("sim:throttle-at=3", 3)
+	if names := record.ClockEvents(*hot.ClockEvents).Names(); !slices.Equal(names, []string{"hw_slowdown", "hw_thermal_slowdown"}) {
+		t.Errorf("a throttled card says %v", names)
+	}
+	if *hot.SMClockMHz*throttleSlowdown > *well.SMClockMHz || *hot.PowerW >= *well.PowerW || *hot.TemperatureC <= *well.TemperatureC {
+		t.Errorf("throttled %v MHz, %v W, %v °C; else %v MHz, %v W, %v °C",
+			*hot.SMClockMHz, *hot.PowerW, *hot.TemperatureC, *well.SMClockMHz, *well.PowerW, *well.TemperatureC)
+	}
+	if *well.ClockEvents != 0 || *well.PowerW >= *well.PowerLimitW {
+		t.Errorf("a card that is well says %#x and draws %v W", int(*well.ClockEvents), *well.PowerW)
+	}
+	if ratio := slow.Seconds() / fast.Seconds(); math.Abs(ratio-throttleSlowdown) > 0.01 {
+		t.Errorf("throttled requests took %v, others %v", slow, fast)
+	}
 }
 
 // What a virtual card does not give is listed, and nothing else is.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,6 +57,12 @@ func raw(t *testing.T, s *Server, method, path, body string, headers ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rawOver(t, conn, method, path, body, headers...)
+}
+
+// rawOver is raw over a connection, which it closes.
+func rawOver(t *testing.T, conn net.Conn, method, path, body string, headers ...string) string {
+	t.Helper()
 	defer conn.Close()
 	if _, err := io.WriteString(conn, rawRequest(method, path, body, headers...)); err != nil {
 		t.Fatal(err)
@@ -75,6 +82,9 @@ func raw(t *testing.T, s *Server, method, path, body string, headers ...string) 
 		if line == "\r\n" {
 			break
 		}
+	}
+	if method == http.MethodHead {
+		return got.String()
 	}
 	if length >= 0 {
 		if _, err := io.CopyN(&got, in, int64(length)); err != nil {

@@ -67,13 +67,14 @@ func checkIdle(t *testing.T, s *Server) {
 	if len(c.running)+len(c.waiting)+len(c.arrivals)+c.pool.used != 0 {
 		t.Errorf("left in the engine: %d running, %d waiting, %d arrived, %d blocks", len(c.running), len(c.waiting), len(c.arrivals), c.pool.used)
 	}
-	for _, e := range c.pool.entries {
+	cache := c.pool.cache.(*hashedCache)
+	for _, e := range cache.entries {
 		if e.owners != 0 || e.place == nil {
 			t.Fatalf("a cached block is still owned %d times", e.owners)
 		}
 	}
-	if cached := c.pool.lru.Len(); cached != len(c.pool.entries) || cached*c.pool.perEntry > c.pool.usable {
-		t.Errorf("%d cached blocks in the list, %d findable, %d fit", cached, len(c.pool.entries), c.pool.usable/c.pool.perEntry)
+	if cached := cache.lru.Len(); cached != len(cache.entries) || cached*c.pool.perEntry > c.pool.usable {
+		t.Errorf("%d cached blocks in the list, %d findable, %d fit", cached, len(cache.entries), c.pool.usable/c.pool.perEntry)
 	}
 }
 

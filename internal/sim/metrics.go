@@ -9,10 +9,21 @@ import (
 	"time"
 )
 
-// metrics serves /metrics as a real 0.32 with a single API process does: the same families and
-// labels in the same order.
+// metrics serves /metrics as a vLLM of that version with a single API process does: the same families and
+// labels, and for 0.32 in the same order.
 func (s *Server) metrics(x *exchange) {
-	x.reply(http.StatusOK, "text/plain; version=1.0.0; charset=utf-8", s.exposition())
+	const text = "text/plain; version=%s; charset=utf-8"
+	if strings.HasSuffix(x.r.URL.Path, "/") { // served by the metrics library itself, in its older format, as a stream
+		x.w.Header().Set("Content-Type", fmt.Sprintf(text, "0.0.4"))
+		x.status = http.StatusOK
+		_, _ = x.w.Write(s.exposition()) // a client that is gone needs no answer
+		return
+	}
+	format := "1.0.0" // as the metrics library of the time calls it
+	if !s.v.has(gpuNamesGone) {
+		format = "0.0.4"
+	}
+	x.reply(http.StatusOK, fmt.Sprintf(text, format), s.exposition())
 }
 
 func (s *Server) exposition() []byte {
@@ -69,66 +80,102 @@ func (s *Server) engineMetrics(e *expo, c *engine) {
 		return `{engine="0",` + model + `,` + label + `="` + value + `"}`
 	}
 
-	e.counter("vllm:estimated_flops_per_gpu", "Floating point operations by estimate; 0 unless switched on.", base, 0)
-	e.counter("vllm:estimated_read_bytes_per_gpu", "Bytes read from GPU memory by estimate; 0 unless switched on.", base, 0)
-	e.counter("vllm:estimated_write_bytes_per_gpu", "Bytes written to GPU memory by estimate; 0 unless switched on.", base, 0)
+	v := s.v
+	gauge := func(in bool, name, help string, list ...series) {
+		if in {
+			e.gauge("vllm:"+name, help, list...)
+		}
+	}
+	counter := func(in bool, name, help string, value float64) {
+		if in {
+			e.counter("vllm:"+name, help, base, value)
+		}
+	}
+	const always = true
+
+	counter(v.has(queueLimit), "estimated_flops_per_gpu", "Floating point operations by estimate; 0 unless switched on.", 0)
+	counter(v.has(queueLimit), "estimated_read_bytes_per_gpu", "Bytes read from GPU memory by estimate; 0 unless switched on.", 0)
+	counter(v.has(queueLimit), "estimated_write_bytes_per_gpu", "Bytes written to GPU memory by estimate; 0 unless switched on.", 0)
 
 	waiting := float64(len(c.waiting) + len(c.arrivals))
-	e.gauge("vllm:num_requests_running", "Requests in the running batch.", series{base, float64(len(c.running))})
-	e.gauge("vllm:num_requests_waiting", "Requests in the queue.", series{base, waiting})
-	e.gauge("vllm:num_requests_waiting_by_reason", "Requests in the queue by what they wait for.",
+	gauge(always, "num_requests_running", "Requests in the running batch.", series{base, float64(len(c.running))})
+	gauge(always, "num_requests_waiting", "Requests in the queue.", series{base, waiting})
+	gauge(v.has(waitingReasons), "num_requests_waiting_by_reason", "Requests in the queue by what they wait for.",
 		series{with("reason", "capacity"), waiting}, series{with("reason", "deferred"), 0})
-	e.gauge("vllm:engine_sleep_state", "1 for the state the engine is in.",
+	gauge(v.has(sleepState), "engine_sleep_state", "1 for the state the engine is in.",
 		series{with("sleep_state", "awake"), 1}, series{with("sleep_state", "weights_offloaded"), 0}, series{with("sleep_state", "discard_all"), 0})
-	e.gauge("vllm:kv_cache_usage_perc", "Share of KV-cache blocks in use, 0 to 1.", series{base, c.pool.usage()})
+	const usage = "Share of KV-cache blocks in use, 0 to 1."
+	gauge(!v.has(gpuNamesGone), "gpu_cache_usage_perc", usage, series{base, c.pool.usage()})
+	gauge(v.has(kvCacheNames), "kv_cache_usage_perc", usage, series{base, c.pool.usage()})
 
-	e.counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", base, st.prefixQueries)
-	e.counter("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache.", base, st.prefixHits)
-	e.counter("vllm:external_prefix_cache_queries", "Prompt tokens looked up in an external cache.", base, 0)
-	e.counter("vllm:external_prefix_cache_hits", "Prompt tokens found in an external cache.", base, 0)
-	e.counter("vllm:mm_cache_queries", "Images and sounds looked up in their cache.", base, 0)
-	e.counter("vllm:mm_cache_hits", "Images and sounds found in their cache.", base, 0)
-	e.counter("vllm:num_preemptions", "Requests that lost their blocks and were computed anew.", base, st.preemptions)
-	e.counter("vllm:prompt_tokens", "Prompt tokens of requests whose prefill has ended.", base, st.promptTokens)
-	e.counters("vllm:prompt_tokens_by_source", "Prompt tokens by where their KV came from.",
-		series{with("source", "local_compute"), st.promptTokens - st.cachedTokens},
-		series{with("source", "local_cache_hit"), st.cachedTokens},
-		series{with("source", "external_kv_transfer"), 0})
-	e.counter("vllm:prompt_tokens_cached", "Prompt tokens whose KV came from a cache.", base, st.cachedTokens)
-	e.counters("vllm:prompt_tokens_cached_by_source", "Prompt tokens found in a cache, by the tier that had them.",
-		series{with("source", "device"), st.prefixHits}, series{with("source", "host"), 0}, series{with("source", "p2p"), 0},
-		series{with("source", "disk"), 0}, series{with("source", "external_unspecified"), 0})
-	e.counter("vllm:generation_tokens", "Tokens generated.", base, st.generationTokens)
+	const queries, hits = "Prompt tokens looked up in the prefix cache.", "Prompt tokens found in the prefix cache."
+	counter(!v.has(gpuNamesGone), "gpu_prefix_cache_queries", queries, st.prefixQueries)
+	counter(!v.has(gpuNamesGone), "gpu_prefix_cache_hits", hits, st.prefixHits)
+	counter(v.has(kvCacheNames), "prefix_cache_queries", queries, st.prefixQueries)
+	counter(v.has(kvCacheNames), "prefix_cache_hits", hits, st.prefixHits)
+	counter(v.has(sleepState), "external_prefix_cache_queries", "Prompt tokens looked up in an external cache.", 0)
+	counter(v.has(sleepState), "external_prefix_cache_hits", "Prompt tokens found in an external cache.", 0)
+	counter(v.has(sleepState), "mm_cache_queries", "Images and sounds looked up in their cache.", 0)
+	counter(v.has(sleepState), "mm_cache_hits", "Images and sounds found in their cache.", 0)
+	counter(always, "num_preemptions", "Requests that lost their blocks and were computed anew.", st.preemptions)
+	counter(always, "prompt_tokens", "Prompt tokens of requests whose prefill has ended.", st.promptTokens)
+	if v.has(promptSources) {
+		e.counters("vllm:prompt_tokens_by_source", "Prompt tokens by where their KV came from.",
+			series{with("source", "local_compute"), st.promptTokens - st.cachedTokens},
+			series{with("source", "local_cache_hit"), st.cachedTokens},
+			series{with("source", "external_kv_transfer"), 0})
+	}
+	counter(v.has(promptSources), "prompt_tokens_cached", "Prompt tokens whose KV came from a cache.", st.cachedTokens)
+	if v.has(queueLimit) {
+		e.counters("vllm:prompt_tokens_cached_by_source", "Prompt tokens found in a cache, by the tier that had them.",
+			series{with("source", "device"), st.prefixHits}, series{with("source", "host"), 0}, series{with("source", "p2p"), 0},
+			series{with("source", "disk"), 0}, series{with("source", "external_unspecified"), 0})
+	}
+	counter(always, "generation_tokens", "Tokens generated.", st.generationTokens)
 
+	reasons := []string{finishStop, finishLength, finishAbort}
+	if v.has(errorReason) {
+		reasons = append(reasons, finishError)
+	}
+	if v.has(repetitionReason) {
+		reasons = append(reasons, "repetition")
+	}
 	var finished []series
-	for _, reason := range []string{finishStop, finishLength, finishAbort, "error", "repetition"} {
+	for _, reason := range reasons {
 		finished = append(finished, series{`{engine="0",finished_reason="` + reason + `",` + model + `}`, st.finishedBy[reason]})
 	}
 	e.counters("vllm:request_success", "Requests that ended, by why.", finished...)
-	e.counters("vllm:admission_rejections", "Requests refused because of a queue limit, by which.",
-		series{`{` + model + `,reason="max_num_queued_reqs"}`, 0}, series{`{` + model + `,reason="max_num_queued_tokens"}`, 0})
+	if v.has(queueLimit) {
+		e.counters("vllm:admission_rejections", "Requests refused because of a queue limit, by which.",
+			series{`{` + model + `,reason="max_num_queued_reqs"}`, st.rejections}, series{`{` + model + `,reason="max_num_queued_tokens"}`, 0})
+	}
 
 	for _, h := range []struct {
+		in         bool
 		name, help string
 		h          *histogram
 	}{
-		{"request_prompt_tokens", "Prompt tokens of a finished request.", &st.requestPrompt},
-		{"request_generation_tokens", "Generated tokens of a finished request.", &st.requestGeneration},
-		{"iteration_tokens_total", "Tokens of one engine step.", &st.iterationTokens},
-		{"request_max_num_generation_tokens", "Tokens of a request's longest output.", &st.maxGeneration},
-		{"request_params_n", "Outputs asked for by a request.", &st.paramsN},
-		{"request_params_max_tokens", "Output tokens a request may have.", &st.paramsMaxTokens},
-		{"time_to_first_token_seconds", "Arrival to first token.", &st.ttft},
-		{"inter_token_latency_seconds", "Token to next token of the same request.", &st.interToken},
-		{"request_time_per_output_token_seconds", "Mean time per token after the first of a finished request.", &st.perOutputToken},
-		{"e2e_request_latency_seconds", "Arrival to last token.", &st.e2e},
-		{"request_queue_time_seconds", "Queued to first scheduled.", &st.queue},
-		{"request_inference_time_seconds", "First scheduled to last token.", &st.inference},
-		{"request_prefill_time_seconds", "First scheduled to first token.", &st.prefill},
-		{"request_decode_time_seconds", "First token to last token.", &st.decode},
-		{"request_num_preemptions", "Preemptions of a finished request.", &st.preemptionsEach},
-		{"request_prefill_kv_computed_tokens", "Prompt tokens of a finished request that were computed, not cached.", &st.prefillComputed},
+		{always, "request_prompt_tokens", "Prompt tokens of a finished request.", &st.requestPrompt},
+		{always, "request_generation_tokens", "Generated tokens of a finished request.", &st.requestGeneration},
+		{always, "iteration_tokens_total", "Tokens of one engine step.", &st.iterationTokens},
+		{always, "request_max_num_generation_tokens", "Tokens of a request's longest output.", &st.maxGeneration},
+		{always, "request_params_n", "Outputs asked for by a request.", &st.paramsN},
+		{always, "request_params_max_tokens", "Output tokens a request may have.", &st.paramsMaxTokens},
+		{always, "time_to_first_token_seconds", "Arrival to first token.", &st.ttft},
+		{!v.has(perTokenGone), "time_per_output_token_seconds", "Token to next token of the same request.", &st.interToken},
+		{v.has(interTokenNames), "inter_token_latency_seconds", "Token to next token of the same request.", &st.interToken},
+		{v.has(interTokenNames), "request_time_per_output_token_seconds", "Mean time per token after the first of a finished request.", &st.perOutputToken},
+		{always, "e2e_request_latency_seconds", "Arrival to last token.", &st.e2e},
+		{always, "request_queue_time_seconds", "Queued to first scheduled.", &st.queue},
+		{always, "request_inference_time_seconds", "First scheduled to last token.", &st.inference},
+		{always, "request_prefill_time_seconds", "First scheduled to first token.", &st.prefill},
+		{always, "request_decode_time_seconds", "First token to last token.", &st.decode},
+		{v.has(queueLimit), "request_num_preemptions", "Preemptions of a finished request.", &st.preemptionsEach},
+		{v.has(prefillComputed), "request_prefill_kv_computed_tokens", "Prompt tokens of a finished request that were computed, not cached.", &st.prefillComputed},
 	} {
+		if !h.in {
+			continue
+		}
 		e.histogram("vllm:"+h.name, h.help, `engine="0",`, ","+model, h.h)
 	}
 }
@@ -140,24 +187,59 @@ func (s *Server) cacheConfig(e *expo) {
 	if n := s.config.NumGPUBlocksOverride; n > 0 {
 		override = strconv.Itoa(n)
 	}
-	labels := [][2]string{
-		{"_block_size_resolved", "True"}, {"block_size", block}, {"cache_dtype", s.engine.KVCacheDType}, {"cache_hit_alignment_tokens", "None"},
-		{"effective_attention_block_size", block}, {"enable_mamba_shared_prefix_checkpoint", "False"}, {"enable_prefix_caching", "True"},
-		{"engine", "0"}, {"gpu_memory_utilization", pythonFloat(s.engine.GPUMemoryUtilization)}, {"hash_block_size", "None"},
-		{"is_attention_free", "False"}, {"kv_cache_dtype_skip_layers", "[]"}, {"kv_cache_layout", "None"},
-		{"kv_cache_max_concurrency", pythonFloat(s.memory.GuaranteedConcurrency)}, {"kv_cache_memory_bytes", "None"},
-		{"kv_cache_size_tokens", strconv.Itoa(int(s.memory.GuaranteedConcurrency * float64(s.engine.MaxModelLen)))},
-		{"kv_offloading_backend", "native"}, {"kv_offloading_size", "None"}, {"kv_sharing_fast_prefill", "False"}, {"mamba_block_size", "None"},
-		{"mamba_cache_dtype", "auto"}, {"mamba_cache_mode", "none"}, {"mamba_page_size_padded", "None"}, {"mamba_ssm_cache_dtype", "auto"},
-		{"num_cpu_blocks", "None"}, {"num_gpu_blocks", strconv.Itoa(s.memory.Blocks)}, {"num_gpu_blocks_override", override},
-		{"prefix_cache_retention_interval", "0"}, {"prefix_caching_hash_algo", "sha256"}, {"prefix_match_unit", "None"}, {"replayssm_buffer_len", "16"},
-		{"skip_page_size_padded", "None"}, {"sliding_window", "None"}, {"swa_bounded_replay", "True"}, {"use_kda_recoverssm", "False"},
-		{"use_replayssm", "False"}, {"user_specified_block_size", "False"},
-	}
+	v := s.v
 	var b strings.Builder
-	for i, l := range labels {
-		b.WriteString([]string{"{", ","}[min(i, 1)])
-		fmt.Fprintf(&b, `%s="%s"`, l[0], l[1])
+	for _, l := range []struct {
+		in          bool
+		name, value string
+	}{
+		{v.has(resolvedBlockSize), "_block_size_resolved", "True"},
+		{true, "block_size", block},
+		{true, "cache_dtype", s.engine.KVCacheDType},
+		{v.has(queueLimit), "cache_hit_alignment_tokens", "None"},
+		{!v.has(newestMembers), "calculate_kv_scales", "False"},
+		{v.has(kvCacheNames) && !v.has(hashBlockSize), "cpu_kvcache_space_bytes", "None"},
+		{!v.has(resolvedBlockSize), "cpu_offload_gb", "0"},
+		{v.has(queueLimit), "effective_attention_block_size", block},
+		{v.has(queueLimit), "enable_mamba_shared_prefix_checkpoint", "False"},
+		{true, "enable_prefix_caching", "True"},
+		{true, "engine", "0"},
+		{true, "gpu_memory_utilization", pythonFloat(s.engine.GPUMemoryUtilization)},
+		{v.has(hashBlockSize), "hash_block_size", "None"},
+		{true, "is_attention_free", "False"},
+		{v.has(hashBlockSize), "kv_cache_dtype_skip_layers", "[]"},
+		{v.has(queueLimit), "kv_cache_layout", "None"},
+		{v.has(cacheSizeLabels), "kv_cache_max_concurrency", pythonFloat(s.memory.GuaranteedConcurrency)},
+		{v.has(gpuNamesGone), "kv_cache_memory_bytes", "None"},
+		{v.has(cacheSizeLabels), "kv_cache_size_tokens", strconv.Itoa(int(s.memory.GuaranteedConcurrency * float64(s.engine.MaxModelLen)))},
+		{v.has(offloading), "kv_offloading_backend", "native"},
+		{v.has(offloading), "kv_offloading_size", "None"},
+		{v.has(gpuNamesGone), "kv_sharing_fast_prefill", "False"},
+		{v.has(offloading), "mamba_block_size", "None"},
+		{v.has(gpuNamesGone), "mamba_cache_dtype", "auto"},
+		{v.has(errorReason), "mamba_cache_mode", "none"},
+		{v.has(validationErrors), "mamba_page_size_padded", "None"},
+		{v.has(gpuNamesGone), "mamba_ssm_cache_dtype", "auto"},
+		{true, "num_cpu_blocks", map[bool]string{false: "0", true: "None"}[v.has(namedParameters)]},
+		{true, "num_gpu_blocks", strconv.Itoa(s.memory.Blocks)},
+		{true, "num_gpu_blocks_override", override},
+		{v.has(newestMembers), "prefix_cache_retention_interval", "0"},
+		{true, "prefix_caching_hash_algo", map[bool]string{false: "builtin", true: "sha256"}[v.has(gpuNamesGone)]},
+		{v.has(newestMembers), "prefix_match_unit", "None"},
+		{v.has(newestMembers), "replayssm_buffer_len", "16"},
+		{v.has(newestMembers), "skip_page_size_padded", "None"},
+		{true, "sliding_window", "None"},
+		{v.has(queueLimit), "swa_bounded_replay", "True"},
+		{!v.has(resolvedBlockSize), "swap_space", "4"},
+		{v.has(newestMembers), "use_kda_recoverssm", "False"},
+		{v.has(newestMembers), "use_replayssm", "False"},
+		{v.has(resolvedBlockSize), "user_specified_block_size", "False"},
+		{v.has(hashBlockSize) && !v.has(newestMembers), "user_specified_mamba_block_size", "False"},
+	} {
+		if l.in {
+			b.WriteString([]string{"{", ","}[min(b.Len(), 1)])
+			fmt.Fprintf(&b, `%s="%s"`, l.name, l.value)
+		}
 	}
 	e.gauge("vllm:cache_config_info", "The engine's cache settings, as labels.", series{b.String() + "}", 1})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,9 +24,11 @@ func newPipe() (client, server net.Conn) {
 type flow struct {
 	mu      sync.Mutex
 	changed sync.Cond
-	buf     []byte // written and not read yet
-	closed  bool   // by the writer: reads drain buf, then end
-	broken  bool   // by the reader: writes fail
+	buf     []byte // written; what is before done has been read
+	done    int
+	closed  bool // by the writer: reads drain buf, then end
+	reset   bool // what a drained reader then gets is a reset
+	broken  bool // by the reader: writes fail
 	readers deadline
 	writers deadline
 }
@@ -35,6 +38,9 @@ func newFlow() *flow {
 	f.changed.L = &f.mu
 	return f
 }
+
+// room is how much may be written now.
+func (f *flow) room() int { return pipeCapacity - (len(f.buf) - f.done) }
 
 // deadline is one side's deadline; its fields are guarded by the flow's mutex.
 type deadline struct {
@@ -79,14 +85,17 @@ func (f *flow) read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		case f.readers.expired:
 			return 0, os.ErrDeadlineExceeded
-		case len(f.buf) > 0:
-			n := copy(p, f.buf)
-			f.buf = f.buf[n:]
-			if len(f.buf) == 0 {
-				f.buf = nil
+		case len(f.buf) > f.done:
+			n := copy(p, f.buf[f.done:])
+			if f.room() == 0 {
+				f.changed.Broadcast() // a writer may wait
 			}
-			f.changed.Broadcast()
+			if f.done += n; f.done == len(f.buf) {
+				f.buf, f.done = f.buf[:0], 0
+			}
 			return n, nil
+		case f.closed && f.reset:
+			return 0, syscall.ECONNRESET
 		case f.closed:
 			return 0, io.EOF
 		case len(p) == 0:
@@ -111,11 +120,16 @@ func (f *flow) write(p []byte) (int, error) {
 		case done == len(p):
 			return done, nil
 		}
-		if room := pipeCapacity - len(f.buf); room > 0 {
+		if room := f.room(); room > 0 {
+			if len(f.buf) == 0 {
+				f.changed.Broadcast() // a reader may wait
+			}
+			if f.done > pipeCapacity { // a reader that is never quite done must not make buf grow
+				f.buf, f.done = append(f.buf[:0], f.buf[f.done:]...), 0
+			}
 			n := min(room, len(p)-done)
 			f.buf = append(f.buf, p[done:done+n]...)
 			done += n
-			f.changed.Broadcast()
 			continue
 		}
 		f.changed.Wait()
@@ -147,6 +161,14 @@ func (c *pipeConn) Write(p []byte) (int, error) { return c.out.write(p) }
 func (c *pipeConn) Close() error {
 	c.out.close(&c.out.closed, &c.out.writers)
 	c.in.close(&c.in.broken, &c.in.readers)
+	return nil
+}
+
+// SetLinger makes the close that follows a reset where sec is 0, as that of a TCP connection.
+func (c *pipeConn) SetLinger(sec int) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.reset = sec == 0
 	return nil
 }
 

@@ -1,7 +1,5 @@
 package sim
 
-import "container/list"
-
 // blockLayout says how many blocks of the KV pool a request needs. [capacity.Memory] is one.
 type blockLayout interface {
 	UsableBlocks() int                 // the pool without its null block
@@ -9,8 +7,8 @@ type blockLayout interface {
 	BlocksForAdmission(tokens int) int // held at most while these tokens are being computed
 }
 
-// pool is the KV-cache pool: how many blocks each request holds, and which full blocks of tokens can
-// be found again (the prefix cache).
+// pool is the KV-cache pool: how many blocks each request holds, and through its cache which full blocks of tokens can
+// be found again.
 //
 // Blocks are counted per request: two requests that share a cached prefix each count it, so usage
 // is never under-reported. What a hit saves is computation.
@@ -20,30 +18,27 @@ type pool struct {
 	usable      int
 	perEntry    int // pool blocks that one full block of tokens occupies over all groups
 	used        int
-
-	entries map[blockKey]*entry
-	lru     *list.List // entries no request holds, the longest unused first
+	cache       prefixCache
+	live        []int // layout's BlocksLive, as far as it was asked for; -1 = not yet
 }
 
-// blockKey identifies a full block of tokens with everything before it.
-type blockKey uint64
-
-// entry is a full block of tokens in the prefix cache.
-type entry struct {
-	key    blockKey
-	owners int
-	place  *list.Element // in the LRU list while owners is 0
+// prefixCache knows what full blocks of tokens no request holds any more but the pool still has.
+type prefixCache interface {
+	// lookup finds how many of r's first tokens are cached, in whole blocks and at most all tokens but
+	// one, and makes r an owner of what it found.
+	lookup(r *request) (tokens int)
+	// publish makes r's full computed blocks findable; they are as soon as they are computed.
+	publish(r *request)
+	// release gives up r's ownership. Full blocks keep their content until they are needed, the tail of a prompt being
+	// evicted before its head.
+	release(r *request)
+	// trim drops what the oldest owners left until at most so many full blocks without an owner are cached.
+	trim(most int)
 }
 
+// newPool makes an empty pool; its cache is to be set.
 func newPool(layout blockLayout, blockTokens int) *pool {
-	return &pool{
-		layout:      layout,
-		blockTokens: blockTokens,
-		usable:      layout.UsableBlocks(),
-		perEntry:    max(1, layout.BlocksLive(blockTokens)),
-		entries:     map[blockKey]*entry{},
-		lru:         list.New(),
-	}
+	return &pool{layout: layout, blockTokens: blockTokens, usable: layout.UsableBlocks(), perEntry: max(1, layout.BlocksLive(blockTokens))}
 }
 
 func (p *pool) free() int { return p.usable - p.used }
@@ -55,12 +50,28 @@ func (p *pool) usage() float64 { return float64(p.used) / float64(p.usable) }
 // fits says whether all of a request's known tokens could be computed with the blocks now free.
 func (p *pool) fits(tokens int) bool { return p.layout.BlocksForAdmission(tokens) <= p.free() }
 
+// blocksLive is the layout's, which takes longer than a look into a table.
+func (p *pool) blocksLive(tokens int) int {
+	for len(p.live) <= tokens {
+		p.live = append(p.live, -1)
+	}
+	if p.live[tokens] < 0 {
+		p.live[tokens] = p.layout.BlocksLive(tokens)
+	}
+	return p.live[tokens]
+}
+
 // grow gives r the blocks for computing count more tokens; false when too few are free. Blocks that
 // slid out of a window since the last step are given back by the same call.
 func (p *pool) grow(r *request, count int) bool {
-	need := p.layout.BlocksLive(r.computed + count)
+	var need int
 	if count > 1 { // a prompt's tokens in flight keep a sliding window wider than a decode does
 		need = p.layout.BlocksForAdmission(r.computed + count)
+	} else {
+		need = p.blocksLive(r.computed + count)
+	}
+	if need == r.blocks {
+		return true
 	}
 	if need-r.blocks > p.free() {
 		return false
@@ -71,60 +82,13 @@ func (p *pool) grow(r *request, count int) bool {
 	return true
 }
 
-// release takes all of r's blocks back. Full blocks keep their content until they are needed.
+// release takes all of r's blocks back.
 func (p *pool) release(r *request) {
 	p.used -= r.blocks
 	r.blocks = 0
-	for i := len(r.entries) - 1; i >= 0; i-- { // the tail of a prompt is evicted before its head
-		e := r.entries[i]
-		if e.owners--; e.owners == 0 {
-			e.place = p.lru.PushBack(e)
-		}
-	}
-	r.entries = r.entries[:0]
+	p.cache.release(r)
 	p.trim()
 }
 
 // trim drops cached content that the free blocks no longer hold.
-func (p *pool) trim() {
-	for p.lru.Len()*p.perEntry > p.free() {
-		e := p.lru.Remove(p.lru.Front()).(*entry)
-		delete(p.entries, e.key)
-	}
-}
-
-// lookup finds how many of r's first tokens are cached, in whole blocks and at most all tokens but
-// one, and makes r an owner of what it found.
-func (p *pool) lookup(r *request) (tokens int) {
-	for end := p.blockTokens; end < r.known(); end += p.blockTokens {
-		e, ok := p.entries[r.blockKey(len(r.entries), p.blockTokens)]
-		if !ok {
-			break
-		}
-		p.own(r, e)
-		tokens = end
-	}
-	return tokens
-}
-
-// publish makes r's full computed blocks findable; they are as soon as they are computed.
-func (p *pool) publish(r *request) {
-	for (len(r.entries)+1)*p.blockTokens <= r.computed {
-		key := r.blockKey(len(r.entries), p.blockTokens)
-		e, ok := p.entries[key]
-		if !ok {
-			e = &entry{key: key}
-			p.entries[key] = e
-		}
-		p.own(r, e)
-	}
-}
-
-func (p *pool) own(r *request, e *entry) {
-	if e.place != nil {
-		p.lru.Remove(e.place)
-		e.place = nil
-	}
-	e.owners++
-	r.entries = append(r.entries, e)
-}
+func (p *pool) trim() { p.cache.trim(p.free() / p.perEntry) }

@@ -21,16 +21,21 @@ type request struct {
 
 	// What follows is the engine's, guarded by its mutex.
 
-	output    []int
-	naturally int        // tokens after which it would end by itself
-	computed  int        // tokens whose KV is in the pool
-	blocks    int        // of the pool
-	entries   []*entry   // its full blocks in the prefix cache
-	keys      []blockKey // of its full blocks, as far as they were needed
-	scheduled int        // tokens of the step in progress
-	cached    int        // prompt tokens found in the prefix cache at first admission
-	failure   string     // why the engine died under it; set before its outbox says so
-	preempted int
+	promptTokens int
+	made         int        // output tokens
+	output       []int      // their ids, where anybody asks for them
+	naturally    int        // tokens after which it would end by itself
+	computed     int        // tokens whose KV is in the pool
+	blocks       int        // of the pool
+	entries      []*entry   // its full blocks in a hashed cache
+	left         *leftover  // what an own cache has of it
+	keys         []blockKey // of its full blocks, as far as they were needed
+	scheduled    int        // tokens of the step in progress
+	cached       int        // prompt tokens found in the prefix cache at first admission
+	failure      string     // why the engine died under it; set before its outbox says so
+	foreign      bool       // of the other client on demand, which nobody answers
+	preempted    int
+	told         int // of them that are counted
 
 	queuedAt    time.Time
 	scheduledAt time.Time // zero until first admitted
@@ -40,7 +45,7 @@ type request struct {
 }
 
 // known counts the tokens to be computed before the next one can be sampled.
-func (r *request) known() int { return len(r.prompt) + len(r.output) }
+func (r *request) known() int { return r.promptTokens + r.made }
 
 func (r *request) token(i int) int {
 	if i < len(r.prompt) {
@@ -122,31 +127,53 @@ const (
 // outbox carries a request's tokens from the engine to whoever answers its client. The engine never
 // waits for it.
 type outbox struct {
-	mu     sync.Mutex
-	tokens []int
-	finish string // "" while more is to come
-	stopID int    // the token id that ended it, when finish is stop
-	ready  chan struct{}
+	mu      sync.Mutex
+	changed sync.Cond
+	tokens  []int
+	finish  string // "" while more is to come
+	stopID  int    // the token id that ended it, when finish is stop
+	gone    bool   // nobody is left to answer
 }
 
-func newOutbox() *outbox { return &outbox{ready: make(chan struct{}, 1)} }
-
-func (o *outbox) put(finish string, stopID int, tokens ...int) {
-	o.mu.Lock()
-	o.tokens = append(o.tokens, tokens...)
-	o.finish, o.stopID = finish, stopID
-	o.mu.Unlock()
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
+func newOutbox() *outbox {
+	o := &outbox{}
+	o.changed.L = &o.mu
+	return o
 }
 
-// take returns what came since the last call, appended to buf.
-func (o *outbox) take(buf []int) (tokens []int, finish string, stopID int) {
+// put adds a token.
+func (o *outbox) put(token int, finish string, stopID int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	tokens = append(buf, o.tokens...)
-	o.tokens = o.tokens[:0]
-	return tokens, o.finish, o.stopID
+	o.tokens = append(o.tokens, token)
+	o.finish, o.stopID = finish, stopID
+	o.changed.Signal()
+}
+
+// end says that no more tokens come, and why.
+func (o *outbox) end(finish string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finish = finish
+	o.changed.Signal()
+}
+
+// leave wakes who waits in take: its client went away.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gone = true
+	o.changed.Signal()
+}
+
+// take waits for what comes after the last call and returns it in place of buf, which it keeps for the next call; ok
+// is false when the client has gone.
+func (o *outbox) take(buf []int) (tokens []int, finish string, stopID int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.tokens) == 0 && o.finish == "" && !o.gone {
+		o.changed.Wait()
+	}
+	tokens, o.tokens = o.tokens, buf[:0]
+	return tokens, o.finish, o.stopID, !o.gone
 }

@@ -13,9 +13,11 @@ import (
 type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
+	v      release
 	start  time.Time
 	status int
-	size   int // bytes of the body where they are known beforehand; streams count 0, as in vLLM
+	size   int       // bytes of the body where they are known beforehand; streams count 0, as in vLLM
+	log    *LogEntry // nil where no log is kept, or of requests for something else than text
 }
 
 // reply answers with a whole body.
@@ -32,7 +34,10 @@ func (x *exchange) reply(status int, contentType string, body []byte) {
 
 func (x *exchange) json(status int, body []byte) { x.reply(status, "application/json", body) }
 
-func (x *exchange) fail(e *apiError) { x.json(e.status, e.body()) }
+func (x *exchange) fail(e *apiError) {
+	e = x.v.say(e)
+	x.json(e.status, x.v.errorBody(e))
+}
 
 // fields reads the request's JSON body.
 func (x *exchange) fields() (fields, []byte, *apiError) {
@@ -68,13 +73,19 @@ func (s *Server) routes() http.Handler {
 		"/v1/chat/completions": {"POST", false, s.chatCompletions},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{w: w, r: r, start: time.Now()}
+		x := &exchange{w: w, r: r, v: s.v, start: time.Now()}
 		found, known := table[r.URL.Path]
 		name := r.URL.Path
+		direct := strings.TrimSuffix(r.URL.Path, "/")
+		withoutSlash := table[direct]
 		switch {
 		case !s.authorized(r):
 			x.json(http.StatusUnauthorized, []byte(`{"error":"Unauthorized"}`))
 			return // refused before anything is counted
+		case !known && withoutSlash.serve != nil:
+			x.header()
+			w.Header().Set("Location", "http://"+r.Host+direct)
+			x.reply(http.StatusTemporaryRedirect, "", nil)
 		case !known:
 			name = "none"
 			x.header()
@@ -84,6 +95,9 @@ func (s *Server) routes() http.Handler {
 			x.header()
 			w.Header().Set("Allow", strings.ReplaceAll(found.methods, " ", ", "))
 			x.json(http.StatusMethodNotAllowed, []byte(`{"detail":"Method Not Allowed"}`))
+			if found.quiet {
+				return
+			}
 		default:
 			x.header()
 			found.serve(x)
@@ -121,10 +135,10 @@ func (s *Server) models(x *exchange) {
 	x.json(http.StatusOK, fmt.Appendf(nil, `{"object":"list","data":[{"id":%s,"object":"model","created":%d,"owned_by":"vllm","root":%s,"parent":null,"max_model_len":%d,`+
 		`"permission":[{"id":"modelperm-%s","object":"model_permission","created":%d,"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,`+
 		`"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}]}]}`,
-		quoted(s.name), created, quoted(s.root), s.engine.MaxModelLen, s.newID(16), created))
+		quoted(s.name), created, quoted(s.root), s.engine.MaxModelLen, s.newID(s.v.idDigits()), created))
 }
 
-func quoted(s string) []byte { return appendQuoted(nil, s) }
+func quoted[T string | []byte](s T) []byte { return appendQuoted(nil, s) }
 
 func (s *Server) tokenize(x *exchange) {
 	f, _, bad := x.fields()
@@ -147,6 +161,10 @@ func (s *Server) tokenize(x *exchange) {
 	}
 	b := fmt.Appendf(nil, `{"count":%d,"max_model_len":%d,"tokens":`, len(ids), s.engine.MaxModelLen)
 	b = appendInts(b, ids)
+	if !s.v.has(tokenStrings) {
+		x.json(http.StatusOK, append(b, '}'))
+		return
+	}
 	b = append(b, `,"token_strs":`...)
 	if withText {
 		for i, id := range ids {
@@ -175,7 +193,7 @@ func (s *Server) tokenizeInput(f fields) ([]int, *apiError) {
 		return s.tokens.chatPrompt(list, open), bad
 	}
 	if !f.given("prompt") {
-		return nil, f.missing("prompt")
+		return nil, f.missing("prompt", "messages")
 	}
 	text, bad := f.text("prompt")
 	if bad != nil {
@@ -199,7 +217,7 @@ func (s *Server) detokenize(x *exchange) {
 	}
 	var ids []int
 	if bad == nil {
-		ids, bad = f.integers("tokens")
+		ids, bad = f.integers("tokens", 0)
 	}
 	if bad == nil {
 		bad = s.checkVocabulary(ids)

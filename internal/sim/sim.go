@@ -1,4 +1,4 @@
-// Package sim owns the simulated vLLM: HTTP as vLLM 0.32 speaks it, a V1 scheduler whose steps take
+// Package sim owns the simulated vLLM: HTTP as vLLM 0.8 to 0.32 speak it, a V1 scheduler whose steps take
 // the time and whose KV pool has the size that package capacity computes, /metrics, and virtual
 // GPUs. It shares no wire type with the client, so that two readings of the same facts check each
 // other. It measures nothing and never says that what it serves is real.
@@ -9,10 +9,12 @@ package sim
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"bench/internal/capacity"
 )
@@ -21,6 +23,7 @@ import (
 type Server struct {
 	config  Config
 	engine  capacity.Engine // with its defaults
+	v       release         // which decides how it speaks
 	memory  capacity.Memory
 	tokens  *tokenizer
 	core    *engine
@@ -34,11 +37,14 @@ type Server struct {
 	mu        sync.Mutex
 	ids       *rand.Rand
 	traffic   traffic
+	log       io.Writer // of requests; nil where none is kept
+	logErr    error     // the first that writing it met
+	logClock  time.Time // what its stamps are counted from
 	listeners map[net.Listener]bool
 	conns     map[net.Conn]*connState
 	started   bool
 	closed    bool
-	dead      bool           // the engine is: clients are refused
+	dead      bool           // the engine is, or not there yet: clients are refused
 	serving   sync.WaitGroup // accepted connections
 }
 
@@ -52,6 +58,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config:    c,
 		engine:    e,
+		v:         parseRelease(e.Version),
 		memory:    mem,
 		tokens:    newTokenizer(),
 		root:      c.Model.ID,
@@ -75,7 +82,8 @@ func New(c Config) (*Server, error) {
 	stepper := capacity.NewStepper(c.Model, c.GPU, e)
 	s.core = newEngine(limits{maxSeqs: e.MaxNumSeqs, maxBatchedTokens: e.MaxNumBatchedTokens},
 		mem, mem.BlockTokens, stepper, s.tokens, newStats(e.MaxModelLen))
-	s.core.faults, s.core.maxModelLen, s.core.onDeath = c.Faults, e.MaxModelLen, s.setDead
+	s.core.prefixHits = c.Faults.PrefixHits
+	s.core.faults, s.core.maxModelLen, s.core.maxQueued, s.core.onDeath = c.Faults, e.MaxModelLen, c.MaxNumQueuedReqs, s.setDead
 	s.gpus = newGPUs(c.GPU, e.GPUs(), mem, s.core)
 	s.traffic = newTraffic()
 	s.handler = s.routes()
@@ -90,11 +98,13 @@ func (s *Server) Start() {
 		return
 	}
 	s.started = true
+	s.dead = s.config.Faults.StartAfter > 0
 	go s.core.run()
 }
 
 // Close stops the server as SIGTERM stops vLLM: streams in flight end with finish reason abort. It
-// returns when all goroutines of the server have ended and all its connections are closed.
+// returns when all goroutines of the server have ended and all its connections are closed; its error is that of the
+// request log.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -118,7 +128,9 @@ func (s *Server) Close() error {
 		s.core.abortAll()
 	}
 	s.serving.Wait()
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logErr
 }
 
 // Handler serves the same API under another HTTP server. Headers then come in that server's order

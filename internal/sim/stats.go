@@ -13,6 +13,7 @@ type stats struct {
 	prefixQueries    float64 // tokens
 	prefixHits       float64 // tokens
 	preemptions      float64
+	rejections       float64 // by the limit of queued requests
 	promptTokens     float64 // whole prompts, when their prefill ends
 	cachedTokens     float64 // of them found in the prefix cache
 	generationTokens float64
@@ -85,21 +86,21 @@ func newStats(maxModelLen int) *stats {
 
 // admitted counts a request's first admission.
 func (s *stats) admitted(r *request) {
-	s.prefixQueries += float64(len(r.prompt))
+	s.prefixQueries += float64(r.promptTokens)
 	s.prefixHits += float64(r.cached)
 }
 
-func (s *stats) firstToken(r *request, now time.Time) {
-	s.promptTokens += float64(len(r.prompt))
+func (s *stats) firstToken(r *request) {
+	s.promptTokens += float64(r.promptTokens)
 	s.cachedTokens += float64(r.cached)
-	s.ttft.observe(now.Sub(r.arrived).Seconds())
+	s.ttft.observe(r.firstAt.Sub(r.arrived).Seconds())
 }
 
 // requestFinished counts a request whose last token has just been made.
 func (s *stats) requestFinished(r *request, reason string) {
 	s.finishedBy[reason]++
-	n := float64(len(r.output))
-	s.requestPrompt.observe(float64(len(r.prompt)))
+	n := float64(r.made)
+	s.requestPrompt.observe(float64(r.promptTokens))
 	s.requestGeneration.observe(n)
 	s.maxGeneration.observe(n)
 	s.paramsN.observe(1)
@@ -116,7 +117,7 @@ func (s *stats) requestFinished(r *request, reason string) {
 	s.prefill.observe(r.firstAt.Sub(r.scheduledAt).Seconds())
 	s.decode.observe(decode)
 	s.preemptionsEach.observe(float64(r.preempted))
-	s.prefillComputed.observe(float64(len(r.prompt) - r.cached))
+	s.prefillComputed.observe(float64(r.promptTokens - r.cached))
 }
 
 // histogram has cumulative buckets only when it is written out.

@@ -22,10 +22,13 @@ type Config struct {
 	Engine capacity.Engine // zero values mean vLLM's own defaults
 	// NumGPUBlocksOverride forces the size of the KV pool; 0 = as much as fits.
 	NumGPUBlocksOverride int
-	ServedModel          string // name that clients use; "" = the checkpoint's
-	APIKey               string // asked of every /v1 request; "" = none
-	Faults               Faults
-	Seed                 int64 // of output texts, their lengths where EOS is honoured, and ids
+	// MaxNumQueuedReqs is how many requests may run and wait before a further one gets a 503, as vLLM has it since
+	// 0.29; 0 = no limit.
+	MaxNumQueuedReqs int
+	ServedModel      string // name that clients use; "" = the checkpoint's
+	APIKey           string // asked of every /v1 request; "" = none
+	Faults           Faults
+	Seed             int64 // of output texts, their lengths where EOS is honoured, and ids
 }
 
 // The machine of the plan document as it probably is: a 3090 with 4-bit weights.
@@ -48,34 +51,57 @@ var versionSyntax = regexp.MustCompile(`^[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?$`
 
 // setting is one key of a target.
 type setting struct {
-	key string
-	set func(c *Config, value string) error
+	key, example, help string
+	set                func(c *Config, value string) error
 }
 
-// settings are all keys a target may have, in the order errors list them.
+// settings are all keys a target may have, in the order errors and help list them.
 var settings = []setting{
-	{"gpu", func(c *Config, v string) (err error) { c.GPU, err = catalog.FindGPU(v); return err }},
-	{"model", func(c *Config, v string) (err error) { c.Model, err = catalog.FindModel(v); return err }},
-	{"quant", func(c *Config, v string) error { return oneOf(&c.Engine.Quantization, v, quantMethods) }},
-	{"tp", func(c *Config, v string) error { return positive(&c.Engine.TensorParallel, v) }},
-	{"max-model-len", func(c *Config, v string) error { return positive(&c.Engine.MaxModelLen, v) }},
-	{"max-num-seqs", func(c *Config, v string) error { return positive(&c.Engine.MaxNumSeqs, v) }},
-	{"max-num-batched-tokens", func(c *Config, v string) error { return positive(&c.Engine.MaxNumBatchedTokens, v) }},
-	{"gpu-memory-utilization", func(c *Config, v string) error { return share(&c.Engine.GPUMemoryUtilization, v) }},
-	{"kv-cache-dtype", func(c *Config, v string) error { return oneOf(&c.Engine.KVCacheDType, v, kvCacheDTypes) }},
-	{"num-gpu-blocks-override", func(c *Config, v string) error { return positive(&c.NumGPUBlocksOverride, v) }},
-	{"enforce-eager", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
-	{"version", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
-	{"served-model", func(c *Config, v string) error { c.ServedModel = v; return nil }},
-	{"die-at", func(c *Config, v string) error { return positive(&c.Faults.DieAt, v) }},
-	{"oom-at", func(c *Config, v string) error { return positive(&c.Faults.OOMAt, v) }},
-	{"return", func(c *Config, v string) error { return duration(&c.Faults.Return, v) }},
-	{"seed", func(c *Config, v string) error { return integer(&c.Seed, v) }},
+	{"gpu", defaultGPU, "the card", func(c *Config, v string) (err error) { c.GPU, err = catalog.FindGPU(v); return err }},
+	{"model", defaultModel, "the model", func(c *Config, v string) (err error) { c.Model, err = catalog.FindModel(v); return err }},
+	{"quant", defaultQuant, "its weights; none: as the checkpoint has them", func(c *Config, v string) error { return oneOf(&c.Engine.Quantization, v, quantMethods) }},
+	{"tp", "2", "tensor parallel size", func(c *Config, v string) error { return positive(&c.Engine.TensorParallel, v) }},
+	{"max-model-len", "8192", "context", func(c *Config, v string) error { return positive(&c.Engine.MaxModelLen, v) }},
+	{"max-num-seqs", "16", "requests that run at once", func(c *Config, v string) error { return positive(&c.Engine.MaxNumSeqs, v) }},
+	{"max-num-batched-tokens", "2048", "tokens of one step", func(c *Config, v string) error { return positive(&c.Engine.MaxNumBatchedTokens, v) }},
+	{"max-num-queued-reqs", "32", "running and waiting requests beyond which a further one gets a 503", func(c *Config, v string) error { return positive(&c.MaxNumQueuedReqs, v) }},
+	{"gpu-memory-utilization", "0.9", "share of the card that vLLM takes", func(c *Config, v string) error { return share(&c.Engine.GPUMemoryUtilization, v) }},
+	{"kv-cache-dtype", "fp8", "of the KV cache", func(c *Config, v string) error { return oneOf(&c.Engine.KVCacheDType, v, kvCacheDTypes) }},
+	{"num-gpu-blocks-override", "1700", "size of the KV pool in blocks", func(c *Config, v string) error { return positive(&c.NumGPUBlocksOverride, v) }},
+	{"enforce-eager", "true", "no CUDA graphs", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
+	{"version", defaultVersion, "of vLLM, from 0.8 on: memory, speed, and how it speaks", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
+	{"served-model", "gemma", "name that clients use", func(c *Config, v string) error { c.ServedModel = v; return nil }},
+	{"seed", "7", "of texts and of which requests a fault strikes", func(c *Config, v string) error { return integer(&c.Seed, v) }},
+
+	{"start-after", "20s", "refuses clients that long, as a server that loads", func(c *Config, v string) error { return duration(&c.Faults.StartAfter, v) }},
+	{"die-at", "8", "the engine dies when so many requests run", func(c *Config, v string) error { return positive(&c.Faults.DieAt, v) }},
+	{"die-after", "90s", "the engine dies that long after its start", func(c *Config, v string) error { return duration(&c.Faults.DieAfter, v) }},
+	{"oom-at", "8", "it runs out of GPU memory when so many requests run, and dies", func(c *Config, v string) error { return positive(&c.Faults.OOMAt, v) }},
+	{"return", "30s", "a dead server is there again after that; without it never", func(c *Config, v string) error { return duration(&c.Faults.Return, v) }},
+	{"throttle-at", "8", "the cards are too hot while so many requests run: half the speed", func(c *Config, v string) error { return positive(&c.Faults.ThrottleAt, v) }},
+	{"foreign", "4", "another client keeps so many requests in flight", func(c *Config, v string) error { return positive(&c.Faults.Foreign, v) }},
+	{"prefix-hits", "0.5", "share of each prompt that counts as found in the prefix cache", func(c *Config, v string) error { return share(&c.Faults.PrefixHits, v) }},
+	{"usage-off", "3", "usage says so many prompt tokens too many", func(c *Config, v string) error { return positive(&c.Faults.UsageOff, v) }},
+	{"ignore-eos", "false", "false: answers end by themselves though ignore_eos was asked", func(c *Config, v string) error { return negated(&c.Faults.HeedEOS, v) }},
+	{"stall", "0.1", "share of the requests whose stream falls silent half-way", shareOf(faultStall)},
+	{"reset", "0.1", "share whose connection is reset half-way", shareOf(faultReset)},
+	{"in-band-error", "0.1", "share whose stream ends half-way with an error", shareOf(faultError)},
+	{"short", "0.1", "share that gets half of the tokens asked for", shareOf(faultShort)},
+	{"http-429", "0.1", "share that a gateway refuses as too many", shareOf(faultTooMany)},
+}
+
+// SettingsHelp lists what a target may set, one setting a line.
+func SettingsHelp() string {
+	var b strings.Builder
+	for _, s := range settings {
+		fmt.Fprintf(&b, "  %-29s %s\n", s.key+"="+s.example, s.help)
+	}
+	return b.String()
 }
 
 // ParseTarget reads a target such as "sim:" or "sim:gpu=l4,model=google/gemma-3-4b-it,tp=2". What is
 // left out is a 3090 with Gemma 3 12B in 4 bits; quantisation is that default's only for that model.
-// The version decides memory and speed; the wire format is 0.32's. A set-up that vLLM would refuse
+// The version decides memory, speed, and how the server speaks, from 0.8 on. A set-up that vLLM would refuse
 // to start is an error in vLLM's words.
 func ParseTarget(s string) (Config, error) {
 	list, ok := strings.CutPrefix(s, Prefix)
@@ -88,11 +114,12 @@ func ParseTarget(s string) (Config, error) {
 			continue
 		}
 		key, value, _ := strings.Cut(field, "=")
-		if !slices.ContainsFunc(settings, func(s setting) bool { return s.key == key }) {
+		at := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+		if at < 0 {
 			return Config{}, fmt.Errorf("%s%s: the simulator has no setting %q; it has %s", Prefix, list, key, strings.Join(settingKeys(), ", "))
 		}
 		if value == "" {
-			return Config{}, fmt.Errorf("%s%s: %s needs a value, as in %s", Prefix, list, key, key+"="+exampleOf(key))
+			return Config{}, fmt.Errorf("%s%s: %s needs a value, as in %s", Prefix, list, key, key+"="+settings[at].example)
 		}
 		if _, twice := values[key]; twice {
 			return Config{}, fmt.Errorf("%s%s: %s is given twice", Prefix, list, key)
@@ -114,6 +141,12 @@ func ParseTarget(s string) (Config, error) {
 			}
 		}
 	}
+	if c.MaxNumQueuedReqs > 0 && !parseRelease(c.Engine.Version).has(queueLimit) {
+		return Config{}, fmt.Errorf("%s%s: max-num-queued-reqs: vLLM has it since 0.29, not in %s", Prefix, list, c.Engine.Version)
+	}
+	if total := c.Faults.struck(); total > 1 {
+		return Config{}, fmt.Errorf("%s%s: the shares of requests that a fault strikes add up to %.4g; at most 1 can be", Prefix, list, total)
+	}
 	if c.Engine.MaxModelLen == 0 {
 		c.Engine.MaxModelLen = min(defaultMaxModelLen, c.Model.MaxPositionEmbeddings)
 	}
@@ -129,28 +162,6 @@ func settingKeys() []string {
 		keys = append(keys, s.key)
 	}
 	return keys
-}
-
-func exampleOf(key string) string {
-	switch key {
-	case "gpu":
-		return defaultGPU
-	case "model", "served-model":
-		return defaultModel
-	case "quant":
-		return defaultQuant
-	case "kv-cache-dtype":
-		return "fp8"
-	case "gpu-memory-utilization":
-		return "0.9"
-	case "enforce-eager":
-		return "true"
-	case "version":
-		return defaultVersion
-	case "return":
-		return "30s"
-	}
-	return "8"
 }
 
 func oneOf(dst *string, v string, allowed []string) error {
@@ -197,9 +208,19 @@ func boolean(dst *bool, v string) error {
 	return nil
 }
 
+// negated reads a truth whose contrary is kept, so that the zero value is the one without a fault.
+func negated(dst *bool, v string) error {
+	err := boolean(dst, v)
+	*dst = !*dst
+	return err
+}
+
 func versionNumber(dst *string, v string) error {
 	if !versionSyntax.MatchString(v) {
 		return fmt.Errorf("%q is not a version such as %s", v, defaultVersion)
+	}
+	if !parseRelease(v).has(firstV1) {
+		return fmt.Errorf("%s is older than 0.8, and the simulator has V1's engine and HTTP only", v)
 	}
 	*dst = v
 	return nil

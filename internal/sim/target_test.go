@@ -28,28 +28,35 @@ func TestTargetSettings(t *testing.T) {
 
 func TestBadTargets(t *testing.T) {
 	for target, want := range map[string]string{
-		"simulator":                         `begins with "sim:"`,
-		"sim:gpus=l4":                       "it has gpu, model, quant",
-		"sim:gpu":                           "gpu needs a value, as in gpu=rtx-3090",
-		"sim:gpu=":                          "gpu needs a value",
-		"sim:gpu=l4,gpu=l4":                 "given twice",
-		"sim:gpu=rtx-3091":                  "did you mean rtx-3090",
-		"sim:model=gemma-3-13b-it":          "gemma-3-12b-it",
-		"sim:quant=w4a17":                   "possible are none, awq",
-		"sim:tp=0":                          "not a whole number above 0",
-		"sim:max-num-seqs=many":             "not a whole number above 0",
-		"sim:gpu-memory-utilization=95":     "not a share",
-		"sim:gpu-memory-utilization=NaN":    "not a share",
-		"sim:kv-cache-dtype=int3":           "possible are auto, fp8",
-		"sim:version=new":                   "not a version",
-		"sim:seed=x":                        "not a whole number",
-		"sim:enforce-eager=perhaps":         "neither true nor false",
-		"sim:quant=none":                    "CUDA out of memory", // the plan's own claim: 16 bits on 24 GB
-		"sim:tp=3":                          "tensor parallel size 3",
-		"sim:max-model-len=500000":          "above the",
-		"sim:num-gpu-blocks-override=100":   "To serve at least one request with the model's max seq len (4096)",
-		"sim:num-gpu-blocks-override=20000": "Tried to allocate a KV cache of 20000 blocks of 1 MiB",
-		"sim:gpu-memory-utilization=0.38":   "No available memory for the cache blocks",
+		"simulator":                                `begins with "sim:"`,
+		"sim:gpus=l4":                              "it has gpu, model, quant",
+		"sim:gpu":                                  "gpu needs a value, as in gpu=rtx-3090",
+		"sim:gpu=":                                 "gpu needs a value",
+		"sim:gpu=l4,gpu=l4":                        "given twice",
+		"sim:gpu=rtx-3091":                         "did you mean rtx-3090",
+		"sim:model=gemma-3-13b-it":                 "gemma-3-12b-it",
+		"sim:quant=w4a17":                          "possible are none, awq",
+		"sim:tp=0":                                 "not a whole number above 0",
+		"sim:max-num-seqs=many":                    "not a whole number above 0",
+		"sim:gpu-memory-utilization=95":            "not a share",
+		"sim:gpu-memory-utilization=NaN":           "not a share",
+		"sim:kv-cache-dtype=int3":                  "possible are auto, fp8",
+		"sim:version=new":                          "not a version",
+		"sim:version=0.6.6":                        "older than 0.8",
+		"sim:version=0.28.0,max-num-queued-reqs=9": "since 0.29, not in 0.28.0",
+		"sim:die-after=never":                      "die-after: \"never\" is not a length of time such as 10s",
+		"sim:stall=0":                              "stall: \"0\" is not a share",
+		"sim:stall=0.6,reset=0.6":                  "add up to 1.2; at most 1",
+		"sim:ignore-eos=maybe":                     "ignore-eos: \"maybe\" is neither true nor false",
+		"sim:foreign=-1":                           "foreign: \"-1\" is not a whole number above 0",
+		"sim:seed=x":                               "not a whole number",
+		"sim:enforce-eager=perhaps":                "neither true nor false",
+		"sim:quant=none":                           "CUDA out of memory", // the plan's own claim: 16 bits on 24 GB
+		"sim:tp=3":                                 "tensor parallel size 3",
+		"sim:max-model-len=500000":                 "above the",
+		"sim:num-gpu-blocks-override=100":          "To serve at least one request with the model's max seq len (4096)",
+		"sim:num-gpu-blocks-override=20000":        "Tried to allocate a KV cache of 20000 blocks of 1 MiB",
+		"sim:gpu-memory-utilization=0.38":          "No available memory for the cache blocks",
 	} {
 		_, err := ParseTarget(target)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -72,7 +79,7 @@ func TestEstimatedModelLengthStarts(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"sim:", "sim:gpu=l4,tp=2", "sim:,,", "sim:gpu==", "sim:max-model-len=1", "sim:num-gpu-blocks-override=99999999999"} {
+	for _, s := range []string{"sim:", "sim:gpu=l4,tp=2", "sim:,,", "sim:gpu==", "sim:max-model-len=1", "sim:stall=0.5,reset=0.5", "sim:start-after=1s,foreign=2", "sim:num-gpu-blocks-override=99999999999"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

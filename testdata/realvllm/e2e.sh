@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # e2e.sh BENCH: the whole job against a real vLLM on CPU: verify --wait while it loads, then T1–T9, every
-# request's length proven by the server's usage; then a second client, preemption, an engine that
-# is killed, and queueing.
+# request's length proven by the server's usage; then a second client, the simulator's conformance,
+# preemption, an engine that is killed, and queueing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bench=($(realpath "$1"))
@@ -41,11 +41,16 @@ for _ in 1 2 3; do
 done
 wait "${others[@]}"
 wait "$measuring"
+
+# The simulator must answer as this server does.
+BENCH_E2E_SERVER=http://127.0.0.1:$port go test -count=1 -run TestConformance -v ./internal/sim
 "$here/server.sh" stop "$port"
 
-# A pool too small for its requests, so that they are preempted; then the engine is killed under a test, and the
-# server comes back with two slots while the client waits for it.
+# A pool too small for its requests, so that they are preempted, and the simulator's scheduler must preempt the
+# same; then the engine is killed under a test, and the server comes back with two slots while the client waits
+# for it.
 "$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640
+BENCH_E2E_CROWDED=http://127.0.0.1:$port go test -count=1 -run TestSchedulerFollows -v ./internal/sim
 "${bench[@]}" stress --base-url "http://127.0.0.1:$port" --matrix "$here/disturbed.yaml" --cooldown 1s --wait-return 4m --out "$out/disturbed" &
 measuring=$!
 for _ in $(seq 600); do
