@@ -182,8 +182,8 @@ func (l *ladder) judge() record.Ladder {
 	for _, r := range l.all {
 		doc.Tests = append(doc.Tests, r.rec.TestID)
 	}
-	doc.OOM = l.advised(l.oom())
-	doc.LatencySurge = l.advised(l.latencySurge())
+	doc.OOM = l.advised(l.expects(l.oom(), say("the KV cache full", "KV cache 포화가"), fillsKV))
+	doc.LatencySurge = l.advised(l.expects(l.latencySurge(), say("it", "이 지점이"), surges))
 	doc.Saturation = l.advised(l.saturation())
 	doc.Recommended = l.advised(l.recommended(doc.Saturation))
 	return doc

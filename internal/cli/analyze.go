@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"bench/internal/analysis"
 	"bench/internal/record"
 	"bench/internal/report"
+	"bench/internal/sim"
 	"bench/internal/sizing"
 
 	"github.com/spf13/cobra"
@@ -102,7 +104,7 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests))
 	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
-		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1)}
+		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1), Burst: burstOn(sim.Config{Model: m, GPU: g, Engine: e})}
 	}
 	judged, err := analysis.Analyze(judge)
 	if err != nil {
@@ -110,6 +112,22 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	}
 	in.Analysis = &judged
 	return in, nil
+}
+
+// burstOn puts bursts on a simulated engine: what the model of a set-up expects beyond what was measured.
+func burstOn(c sim.Config) func(n, inputTokens, outputTokens int) (analysis.Answer, bool) {
+	return func(n, inputTokens, outputTokens int) (analysis.Answer, bool) {
+		r, err := sim.Run(c, sim.ClosedLoop(n, n, inputTokens, outputTokens))
+		if err != nil {
+			return analysis.Answer{}, false
+		}
+		var sum time.Duration
+		for _, t := range r.Requests {
+			sum += t.Latency()
+		}
+		return analysis.Answer{LatencyMS: float64(sum) / 1e6 / float64(n),
+			KVFull: r.Preemptions > 0 || r.PeakKVUsage >= 0.99 && r.PeakWaiting > 0}, true
+	}
 }
 
 // missingFiles are data files that records name and the folder does not hold.
