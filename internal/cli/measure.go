@@ -108,7 +108,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		return err
 	}
 	a.announce(m, s, tests)
-	progress := term.NewProgress(a.screen, term.IsTerminal(a.In))
+	progress := term.NewProgress(a.screen, term.IsTerminal(a.In) && s.simulation == nil)
 	defer progress.Done()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
@@ -138,7 +138,9 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	a.running.Store(true)
 	defer a.running.Store(false)
-	a.listenForEnter()
+	if !virtual { // there a goroutine that waits for a terminal would be waited for
+		a.listenForEnter()
+	}
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
