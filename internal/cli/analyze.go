@@ -68,7 +68,7 @@ func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
 	if o.json {
 		return a.printJSON(in.Analysis)
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nReport: %s\n", folder.Path(page))
@@ -104,6 +104,3 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	in.Analysis = &judged
 	return in, nil
 }
-
-// tableWidth is what every table of the program fits in.
-const tableWidth = 100

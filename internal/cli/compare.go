@@ -72,7 +72,7 @@ func (a *app) compare(f *compareFlags, nameA, nameB string) error {
 	case f.markdown:
 		_, err = a.Out.Write(report.MarkdownComparison(doc))
 	default:
-		err = report.TextComparison(a.Out, doc, tableWidth, a.screen.Colour)
+		err = report.TextComparison(a.Out, doc, a.columns(), a.stdout.Live)
 	}
 	switch {
 	case err != nil:

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,15 +49,22 @@ type app struct {
 	env     func(string) string
 	started time.Time // wall time; taken here because virtual time begins elsewhere
 	args    []string
-	screen  term.Screen // of stderr
+	stdout  term.Screen
+	stderr  term.Screen
 	control runner.Control
-	running atomic.Bool // the runner listens to control: an interrupt drains it first
-	virtual atomic.Bool // in virtual time, where no cancellation reaches
+	running atomic.Bool    // the runner listens to control: an interrupt drains it first
+	virtual atomic.Bool    // in virtual time, where no cancellation reaches
+	pressed chan os.Signal // the interrupt key, where the terminal makes no signal of it
+
+	showing  sync.Mutex
+	progress term.Progress // what is on the screen while tests run, else nil
 }
 
 // Main runs one command and returns its exit code. Signals beyond the second end the process at once.
 func Main(args []string, s Streams, env func(string) string, signals <-chan os.Signal) int {
-	a := &app{Streams: s, env: env, started: time.Now(), args: args, screen: term.NewScreen(s.Err, env("NO_COLOR"))}
+	a := &app{Streams: s, env: env, started: time.Now(), args: args, stdout: term.NewScreen(s.Out, env), stderr: term.NewScreen(s.Err, env),
+		pressed: make(chan os.Signal, 4)}
+	defer a.unwatch() // also when the program breaks down: a terminal in raw mode would be left behind
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go a.handle(ctx, signals, cancel) // ends with ctx
@@ -85,13 +93,15 @@ func (a *app) handle(ctx context.Context, signals <-chan os.Signal, cancel conte
 			}
 			return
 		case <-signals:
+		case <-a.pressed:
 		}
 		a.control.Interrupt()
 		switch {
 		case n >= 3, a.virtual.Load() && !a.running.Load():
+			a.unwatch()
 			os.Exit(exitInterrupted)
 		case n == 1 && a.running.Load():
-			fmt.Fprintln(a.Err, "\ninterrupted: waiting for the requests in flight; once more stops at once")
+			a.status("interrupted: waiting for the requests in flight; once more stops at once")
 		default:
 			cancel(runner.ErrInterrupted)
 		}
@@ -110,7 +120,7 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.Err, "bench: interrupted; what had ended is on disk, go on with --resume")
 		return exitInterrupted
 	}
-	fmt.Fprintf(a.Err, "bench: %s\n", oneLine(err))
+	fmt.Fprintf(a.Err, "bench: %s\n", term.Clean(oneLine(err)))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -189,4 +199,15 @@ func version() string {
 }
 
 // status prints a line about what is being done; it goes to stderr so that data stays clean.
-func (a *app) status(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }
+func (a *app) status(format string, args ...any) {
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	if a.progress != nil {
+		a.progress.Line(format, args...)
+		return
+	}
+	fmt.Fprintln(a.Err, term.Clean(fmt.Sprintf(format, args...)))
+}
+
+// columns is how wide tables may be: what the terminal has, up to what they were made for.
+func (a *app) columns() int { return min(a.stdout.Width(), term.PlainWidth) }

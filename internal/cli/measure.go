@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -108,8 +107,9 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		return err
 	}
 	a.announce(m, s, tests)
-	progress := term.NewProgress(a.screen, term.IsTerminal(a.In) && s.simulation == nil)
-	defer progress.Done()
+	virtual := s.simulation != nil && s.simulation.VirtualTime
+	progress := a.watch(s, tests, virtual)
+	defer a.unwatch()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
@@ -127,7 +127,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
-	virtual := s.simulation != nil && s.simulation.VirtualTime
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
 		line, err := a.calibrate(ctx, m, tests)
@@ -138,9 +137,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	a.running.Store(true)
 	defer a.running.Store(false)
-	if !virtual { // there a goroutine that waits for a terminal would be waited for
-		a.listenForEnter()
-	}
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
@@ -185,17 +181,36 @@ func describeCalibration(c record.ClientCalibration) string {
 		c.AddedMaxMS, c.AddedP99MS, 100*c.CoalescedShare, plural(c.Streams, "stream"))
 }
 
-// listenForEnter lets a person at a terminal skip the cooldown. The goroutine waits for the terminal
-// until the process ends; nothing can wake it before.
-func (a *app) listenForEnter() {
-	if !term.IsTerminal(a.In) {
-		return
+// watch shows the run on the terminal, or in lines where there is none. On virtual time it is over before anybody
+// could read a screen, and a goroutine that waits for a key would be waited for.
+func (a *app) watch(s *server, tests []record.Test, virtual bool) term.Progress {
+	var p term.Progress
+	if a.stderr.Live && !virtual {
+		plan := term.Plan{Title: describeServer(s), Tests: tests, HasMetrics: s.info.HasMetrics, Simulated: s.info.Simulated}
+		p = term.NewView(a.stderr, term.NewKeyboard(a.In), plan, term.Wishes{SkipCooldown: a.control.SkipCooldown,
+			StopAfterTest: a.control.StopAfterTest, Interrupt: func() { // a fifth wish to stop says nothing new
+				select {
+				case a.pressed <- os.Interrupt:
+				default:
+				}
+			}})
+	} else {
+		p = term.NewLines(a.stderr, virtual)
 	}
-	go func() {
-		for in := bufio.NewScanner(a.In); in.Scan(); {
-			a.control.SkipCooldown()
-		}
-	}()
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	a.progress = p
+	return p
+}
+
+// unwatch gives the terminal back.
+func (a *app) unwatch() {
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	if a.progress != nil {
+		a.progress.Done()
+		a.progress = nil
+	}
 }
 
 // announce says what will be done and how long it takes at least.

@@ -166,7 +166,7 @@ func (a *app) showSizing(f *sizeFlags, doc *record.Sizing) (err error) {
 	case f.markdown:
 		return report.MarkdownSizing(a.Out, doc, f.out.lang)
 	}
-	if err := report.TextSizing(a.Out, doc, f.out.lang, tableWidth, a.screen.Colour); err != nil {
+	if err := report.TextSizing(a.Out, doc, f.out.lang, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	if page != "" {
@@ -263,7 +263,7 @@ func (a *app) checkFigures(f *sizeFlags, model catalog.Model) error {
 	if f.out.json {
 		err = a.printJSON(doc)
 	} else {
-		err = report.TextFigures(a.Out, &doc, f.out.lang, tableWidth, a.screen.Colour)
+		err = report.TextFigures(a.Out, &doc, f.out.lang, a.columns(), a.stdout.Live)
 	}
 	if err == nil && doc.Verdict == record.FigureImpossible {
 		return errNegative

@@ -282,7 +282,7 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 			in.Tests = append(in.Tests, r)
 		}
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nRecords: %s. Next: bench analyze --out %s\n", m.folder.Dir(), m.folder.Dir())

@@ -227,7 +227,7 @@ func (a *app) writeVerify(folder *record.Folder, doc record.Verify, o *outFlags)
 	if o.json {
 		return a.printJSON(doc)
 	}
-	return report.TextVerify(a.Out, &doc, tableWidth, a.screen.Colour)
+	return report.TextVerify(a.Out, &doc, a.columns(), a.stdout.Live)
 }
 
 // modelOf is the catalogue's model behind what a server has loaded.
