@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,6 @@ type piece struct {
 // line is one line of a frame.
 type line []piece
 
-func text(s string) line { return line{{s, plain}} }
-
 // fit shortens a line to at most width columns.
 func (l line) fit(width int) line {
 	var out line
@@ -51,7 +50,7 @@ func (l line) fit(width int) line {
 func (l line) render(colour bool) string {
 	var b strings.Builder
 	for _, p := range l {
-		if colour && p.style != plain {
+		if colour && p.style != plain && p.text != "" {
 			fmt.Fprintf(&b, "\x1b[%sm%s\x1b[0m", p.style, p.text)
 		} else {
 			b.WriteString(p.text)
@@ -75,13 +74,17 @@ func (s *state) frame(now time.Time, width, height int) []line {
 	rows := len(s.plan.Tests) + 1 // and the columns' names
 	table := take(min(rows, 3))
 	said := s.said(width)
-	messages := take(min(len(said), 2))
+	sayable := 0
+	for _, block := range said {
+		sayable += len(block)
+	}
+	messages := take(min(sayable, 2))
 	more := take(rows - table)
 	table += more
-	messages += take(min(len(said), 8) - messages)
+	messages += take(min(sayable, 8) - messages)
 	gpus += take(len(s.gpus) - gpus)
 	aboveGraphs, aboveTable, aboveSaid := take(1), take(1), take(min(messages, 1))
-	messages += take(len(said) - messages)
+	messages += take(sayable - messages)
 
 	var out []line
 	add := func(n int, lines ...line) {
@@ -102,9 +105,9 @@ func (s *state) frame(now time.Time, width, height int) []line {
 	add(aboveTable, blank)
 	add(table, s.table(table, width)...)
 	add(aboveSaid, blank)
-	add(messages, said[len(said)-messages:]...)
-	for room > 0 { // the keys stand on the last line
-		add(take(1), blank)
+	add(messages, newestBlocks(said, messages)...)
+	for len(out) < height-keys { // the keys stand on the last line
+		add(1, blank)
 	}
 	add(keys, s.keyLine(width))
 	return out
@@ -128,7 +131,9 @@ func (s *state) planLine(now time.Time, width int) line {
 	}
 	words := fmt.Sprintf("%d of %d tests, %s gone", len(s.done), total, span(gone))
 	if left, ok := s.timeLeft(now); ok {
-		words += ", about " + span(left) + " left"
+		if left > 0 {
+			words += ", about " + span(left) + " left"
+		}
 		if gone+left > 0 {
 			share = gone.Seconds() / (gone + left).Seconds()
 		}
@@ -181,6 +186,9 @@ func graphRoom(width int) int { return max(width-graphName-graphValue-2, 0) }
 func (s *state) rateLine(width int) line {
 	values := s.throughput.whole()
 	top := highestOf(newest(values, graphRoom(width)))
+	if s.rate != nil {
+		top = max(top, *s.rate)
+	}
 	return graphLine("output", value(s.rate, "%.0f tok/s"), values, top, upTo(top, "%.0f"), width, green)
 }
 
@@ -272,21 +280,35 @@ func (s *state) gpuLines() []line {
 	return out
 }
 
-// said are the messages, each wrapped, oldest first.
-func (s *state) said(width int) []line {
+// newestBlocks are the last blocks that fit n lines together; where not even the last does, its beginning.
+func newestBlocks(blocks [][]line, n int) []line {
 	var out []line
+	for i := len(blocks) - 1; i >= 0; i-- {
+		if len(out) > 0 && len(out)+len(blocks[i]) > n {
+			break
+		}
+		out = append(slices.Clone(blocks[i]), out...)
+	}
+	return out[:min(n, len(out))]
+}
+
+// said are the messages, each wrapped, oldest first.
+func (s *state) said(width int) [][]line {
+	var out [][]line
 	for _, m := range s.messages {
 		st := yellow
 		if m.bad {
 			st = red
 		}
+		var block []line
 		for i, part := range wrap(m.text, width-2) {
 			lead := "  "
 			if i == 0 {
 				lead = "! "
 			}
-			out = append(out, line{{lead, st}, {part, plain}})
+			block = append(block, line{{lead, st}, {part, plain}})
 		}
+		out = append(out, block)
 	}
 	return out
 }

@@ -34,6 +34,7 @@ func (k *Keyboard) listen(press func(key byte)) (restore func()) {
 	var mu sync.Mutex // a key that comes after the end is nobody's
 	over := false
 	go func() {
+		var sequence escape
 		for keys := make([]byte, 16); ; {
 			n, err := k.file.Read(keys)
 			if err != nil {
@@ -44,8 +45,8 @@ func (k *Keyboard) listen(press func(key byte)) (restore func()) {
 				mu.Unlock()
 				return
 			}
-			if n == 1 || keys[0] != '\x1b' { // an arrow or function key is several bytes
-				for _, key := range keys[:n] {
+			for _, key := range keys[:n] {
+				if !sequence.takes(key) {
 					press(key)
 				}
 			}
@@ -58,4 +59,32 @@ func (k *Keyboard) listen(press func(key byte)) (restore func()) {
 		mu.Unlock()
 		term.Restore(fd, mode)
 	}
+}
+
+// escape is where in the several bytes of an arrow or function key the input is.
+type escape int
+
+const (
+	outside escape = iota
+	begun          // after ESC
+	inside         // after ESC [ or ESC O
+)
+
+// takes says whether a byte belongs to such a key.
+func (e *escape) takes(b byte) bool {
+	switch {
+	case b == '\x1b':
+		*e = begun
+	case b == interruptKey: // whatever came before
+		*e = outside
+		return false
+	case *e == outside:
+		return false
+	case *e == begun && (b == '[' || b == 'O'):
+		*e = inside
+	case *e == inside && (b < '@' || b > '~'): // numbers and separators
+	default:
+		*e = outside
+	}
+	return true
 }
