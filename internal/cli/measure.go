@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +80,7 @@ func (a *app) begin(m *measurement, s *server) error {
 	m.run.ToolVersion, m.run.Identity, m.run.Server, m.run.Settings, m.run.GPUs = version(), id, s.info, settings, s.gpuInfo
 	m.run.Host = record.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Kernel: kernel()}
 	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
+	a.resumable.Store(true)
 	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
 	return m.folder.WriteJSON(record.RunFile, m.run)
 }
@@ -102,11 +105,16 @@ func kernel() string {
 }
 
 // measure announces the tests and runs them.
-func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test) error {
+// tpotMS is the time per output token of one request, where it was measured before; it tells how long they take.
+func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test, tpotMS *float64) error {
 	if err := runner.CheckContext(tests, s.info.MaxModelLen); err != nil {
 		return err
 	}
-	a.announce(m, s, tests)
+	expected, err := m.expect(tests, tpotMS)
+	if err != nil {
+		return err
+	}
+	a.announce(m, s, tests, expected)
 	virtual := s.simulation != nil && s.simulation.VirtualTime
 	progress := a.watch(s, tests, virtual)
 	defer a.unwatch()
@@ -213,8 +221,30 @@ func (a *app) unwatch() {
 	}
 }
 
-// announce says what will be done and how long it takes at least.
-func (a *app) announce(m *measurement, s *server, tests []record.Test) {
+// expect is about how long the tests take, by what the folder's last test or one request showed; 0 where nothing did.
+func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
+	have, err := m.records()
+	if err != nil {
+		return 0, err
+	}
+	var perToken time.Duration
+	if tpotMS != nil {
+		perToken = time.Duration(*tpotMS * float64(time.Millisecond))
+	}
+	for _, r := range have {
+		perToken = cmp.Or(runner.PerToken(r), perToken)
+		if m.out.resume {
+			tests = slices.DeleteFunc(slices.Clone(tests), func(t record.Test) bool { return t.ID == r.TestID })
+		}
+	}
+	if perToken == 0 {
+		return 0, nil
+	}
+	return runner.Expect(tests, m.run.Settings, perToken), nil
+}
+
+// announce says what will be done and how long it takes.
+func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
 	requests := 0
 	for _, t := range tests {
 		requests += t.Runs*t.Requests + m.load.warmup
@@ -225,8 +255,10 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	switch {
 	case s.simulation != nil && s.simulation.VirtualTime:
 		line += ", on virtual time"
+	case expected > 0:
+		line += fmt.Sprintf(", about %v, %v of it cooldown", expected.Round(time.Second), cooldown)
 	case cooldown > 0:
-		line += fmt.Sprintf(", and %v of cooldown", cooldown)
+		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
 	if m.load.findLimit {
