@@ -32,8 +32,10 @@ func advise(baseURL string, err error) error {
 		advice = "use the host name the certificate is for in --base-url; name a certificate authority of your own in SSL_CERT_FILE"
 	case strings.HasPrefix(text, "the server closed the connection without an answer"):
 		advice = "if this port speaks TLS, use https:// in --base-url"
-	default:
-		return err
+	case strings.Contains(text, "malformed HTTP"):
+		advice = "what listens there speaks no HTTP: check --base-url"
+	case e.Class == record.ErrTimeout && e.Status == 0:
+		advice = "is it a server that loads or hangs? --wait 10m waits for one that loads"
 	}
 	return &advisedError{baseURL, err, advice}
 }
@@ -54,7 +56,10 @@ func (e *advisedError) Error() string {
 	default:
 		text = e.baseURL + ": " + text
 	}
-	return text + ": " + e.advice
+	if e.advice != "" {
+		text += ": " + e.advice
+	}
+	return text
 }
 
 func (e *advisedError) Unwrap() error { return e.err }
