@@ -23,11 +23,19 @@ func (a *app) analyzeCommand() *cobra.Command {
 		Use:   "analyze",
 		Short: "Find the limits and their causes, draw charts, write the report (plan, phase 4)",
 		Long: `analyze works from the files of a result folder alone and can be run again and again.
-It writes analysis.json, charts/ and the report as Markdown and as one HTML file.`,
+It writes analysis.json, charts/ and the report as Markdown and as one HTML file.
+Without --out it takes the results here, if only one folder can be meant.`,
 		Example: `  bench analyze
   bench analyze --out results --lang ko`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.analyze(&o) },
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if !c.Flags().Changed("out") {
+				if o.dir, err = a.onlyFolder(); err != nil {
+					return err
+				}
+			}
+			return a.analyze(&o)
+		},
 	}
 	o.register(c.Flags())
 	o.registerReport(c.Flags())
@@ -76,10 +84,13 @@ func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
 	if o.json {
 		return a.printJSON(in.Analysis)
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nReport: %s\n", folder.Path(page))
+	if more := next(folder.Dir(), in); more != "" {
+		fmt.Fprintf(a.Out, "Next: %s\n", more)
+	}
 	return nil
 }
 
@@ -145,6 +156,3 @@ func missingFiles(folder *record.Folder, recs []record.Record) []string {
 	}
 	return out
 }
-
-// tableWidth is what every table of the program fits in.
-const tableWidth = 100

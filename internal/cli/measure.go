@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,7 @@ func (a *app) begin(m *measurement, s *server) error {
 	m.run.ToolVersion, m.run.Identity, m.run.Server, m.run.Settings, m.run.GPUs = version(), id, s.info, settings, s.gpuInfo
 	m.run.Host = record.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Kernel: kernel()}
 	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
+	a.resumable.Store(true)
 	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
 	return m.folder.WriteJSON(record.RunFile, m.run)
 }
@@ -103,13 +105,19 @@ func kernel() string {
 }
 
 // measure announces the tests and runs them.
-func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test) error {
+// tpotMS is the time per output token of one request, where it was measured before; it tells how long they take.
+func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test, tpotMS *float64) error {
 	if err := runner.CheckContext(tests, s.info.MaxModelLen); err != nil {
 		return err
 	}
-	a.announce(m, s, tests)
-	progress := term.NewProgress(a.screen, term.IsTerminal(a.In))
-	defer progress.Done()
+	expected, err := m.expect(tests, tpotMS)
+	if err != nil {
+		return err
+	}
+	a.announce(m, s, tests, expected)
+	virtual := s.simulation != nil && s.simulation.VirtualTime
+	progress := a.watch(s, tests, virtual)
+	defer a.unwatch()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
@@ -127,7 +135,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
-	virtual := s.simulation != nil && s.simulation.VirtualTime
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
 		line, err := a.calibrate(ctx, m, tests)
@@ -138,7 +145,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	a.running.Store(true)
 	defer a.running.Store(false)
-	a.listenForEnter()
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
@@ -183,21 +189,62 @@ func describeCalibration(c record.ClientCalibration) string {
 		c.AddedMaxMS, c.AddedP99MS, 100*c.CoalescedShare, plural(c.Streams, "stream"))
 }
 
-// listenForEnter lets a person at a terminal skip the cooldown. The goroutine waits for the terminal
-// until the process ends; nothing can wake it before.
-func (a *app) listenForEnter() {
-	if !term.IsTerminal(a.In) {
-		return
+// watch shows the run on the terminal, or in lines where there is none. On virtual time it is over before anybody
+// could read a screen, and a goroutine that waits for a key would be waited for.
+func (a *app) watch(s *server, tests []record.Test, virtual bool) term.Progress {
+	var p term.Progress
+	if a.stderr.Live && !virtual {
+		plan := term.Plan{Title: describeServer(s), Tests: tests, HasMetrics: s.info.HasMetrics, Simulated: s.info.Simulated}
+		p = term.NewView(a.stderr, term.NewKeyboard(a.In), plan, term.Wishes{SkipCooldown: a.control.SkipCooldown,
+			StopAfterTest: a.control.StopAfterTest, Interrupt: func() { // a fifth wish to stop says nothing new
+				select {
+				case a.pressed <- os.Interrupt:
+				default:
+				}
+			}})
+	} else {
+		p = term.NewLines(a.stderr, virtual)
 	}
-	go func() {
-		for in := bufio.NewScanner(a.In); in.Scan(); {
-			a.control.SkipCooldown()
-		}
-	}()
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	a.progress = p
+	return p
 }
 
-// announce says what will be done and how long it takes at least.
-func (a *app) announce(m *measurement, s *server, tests []record.Test) {
+// unwatch gives the terminal back.
+func (a *app) unwatch() {
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	if a.progress != nil {
+		a.progress.Done()
+		a.progress = nil
+	}
+}
+
+// expect is about how long the tests take, by what the folder's last test or one request showed; 0 where nothing did.
+func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
+	have, err := m.records()
+	if err != nil {
+		return 0, err
+	}
+	var perToken time.Duration
+	if tpotMS != nil {
+		perToken = time.Duration(*tpotMS * float64(time.Millisecond))
+	}
+	for _, r := range have {
+		perToken = cmp.Or(runner.PerToken(r), perToken)
+		if m.out.resume {
+			tests = slices.DeleteFunc(slices.Clone(tests), func(t record.Test) bool { return t.ID == r.TestID })
+		}
+	}
+	if perToken == 0 {
+		return 0, nil
+	}
+	return runner.Expect(tests, m.run.Settings, perToken), nil
+}
+
+// announce says what will be done and how long it takes.
+func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
 	requests := 0
 	for _, t := range tests {
 		requests += t.Runs*t.Requests + m.load.warmup
@@ -208,8 +255,10 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	switch {
 	case s.simulation != nil && s.simulation.VirtualTime:
 		line += ", on virtual time"
+	case expected > 0:
+		line += fmt.Sprintf(", about %v, %v of it cooldown", expected.Round(time.Second), cooldown)
 	case cooldown > 0:
-		line += fmt.Sprintf(", and %v of cooldown", cooldown)
+		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
 	if m.load.findLimit {

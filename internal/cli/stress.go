@@ -207,7 +207,7 @@ func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l
 		if tests, err = m.plan(plan); err != nil {
 			return err
 		}
-		return a.measure(ctx, m, srv, tests)
+		return a.measure(ctx, m, srv, tests, nil)
 	})
 	if shown := a.showRecords(m, tests); shown != nil {
 		return errors.Join(err, shown)
@@ -282,10 +282,18 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 			in.Tests = append(in.Tests, r)
 		}
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "\nRecords: %s. Next: bench analyze --out %s\n", m.folder.Dir(), m.folder.Dir())
+	what := "stress"
+	if len(in.Tests) > 0 {
+		what = "analyze"
+	}
+	args := where(m.server.baseURL, m.folder.Dir())
+	if what == "analyze" {
+		args = where("", m.folder.Dir())
+	}
+	fmt.Fprintf(a.Out, "\nRecords: %s. Next: %s\n", m.folder.Dir(), command(append([]string{what}, args...)...))
 	return nil
 }
 

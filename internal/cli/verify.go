@@ -227,7 +227,11 @@ func (a *app) writeVerify(folder *record.Folder, doc record.Verify, o *outFlags)
 	if o.json {
 		return a.printJSON(doc)
 	}
-	return report.TextVerify(a.Out, &doc, tableWidth, a.screen.Colour)
+	if err := report.TextVerify(a.Out, &doc, a.columns(), a.stdout.Live); err != nil || doc.Server == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "\nNext: %s\n", command(append([]string{"run"}, where(doc.BaseURL, folder.Dir())...)...))
+	return err
 }
 
 // modelOf is the catalogue's model behind what a server has loaded.
