@@ -105,7 +105,7 @@ func TestExamplesOfHelp(t *testing.T) {
 			w := newWorkplace(t)
 			w.run(t, `bench stress --concurrent 4 --out results && for d in results-0.19 results-0.20 main.results branch.results; do cp -r results $d; done`)
 			for _, line := range lines {
-				if name == "simulate" { // it serves until it is interrupted
+				if strings.HasPrefix(line, "bench simulate") { // it serves until it is interrupted
 					line = "timeout --preserve-status -s INT 2 " + line
 					if !strings.Contains(line, "--listen") {
 						line += " --listen 127.0.0.1:0"
