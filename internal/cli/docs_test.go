@@ -40,7 +40,7 @@ func shellLines(text string) (out []string) {
 // notRun are the programs besides bench that pages tell to start: they build, fetch or need what a test has not.
 var notRun = []string{"make", "git", "cd", "docker", "curl", "export", "source", "pip", "vllm"}
 
-// TestDocumentedCommands runs the commands in the pages' sh blocks, those of a page one after another in one folder.
+// TestDocumentedCommands runs the commands in the pages' sh blocks, those of a page one after another in one folder, in the place of a server the simulator.
 func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
