@@ -30,6 +30,7 @@ func newWorkplace(t *testing.T) workplace {
 		filepath.Join(w.dir, "vllm.log"):      string(log),
 		filepath.Join(w.dir, "mine.yaml"):     "tests:\n  - concurrent: 2\n    input_tokens: 50\n    output_tokens: 20\n",
 		filepath.Join(w.dir, "config.json"):   smallConfig,
+		filepath.Join(w.dir, "prices.csv"):    "gpu,buy_usd,hour_usd,as_of,note\na100-80gb,9000,,2025-11-01,quote\n",
 		filepath.Join(w.dir, "old.txt"):       "",
 		filepath.Join(stubs, "docker"):        "#!/bin/sh\ncat vllm.log.kept\n",
 		filepath.Join(stubs, "benchstat"):     "#!/bin/sh\ntest -e \"$1\" && test -s \"$2\"\n",

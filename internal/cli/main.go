@@ -190,7 +190,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 const firstWords = `bench measures a vLLM server. It needs no internet, no Python and no GPU of its own.
 
 How many requests at once can my server take, and what stops it?
-    bench run                      the server on port 8000: about 15 minutes, one report
+    bench run                      the server on port 8000: some ten minutes, one report
     bench run --base-url sim:      the same on the embedded simulator, in seconds
 
 Which GPUs carry 50 requests at once?

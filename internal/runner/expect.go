@@ -49,3 +49,12 @@ func (r *run) left(tests []record.Test) *time.Duration {
 	}
 	return new(Expect(todo, r.Settings, r.perToken))
 }
+
+// leftAfter is left from the end of a test on: the cooldown comes first.
+func (r *run) leftAfter(tests []record.Test) *time.Duration {
+	left := r.left(tests)
+	if left != nil && len(tests) > 0 {
+		*left += time.Duration(r.Settings.CooldownS * float64(time.Second))
+	}
+	return left
+}

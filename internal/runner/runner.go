@@ -130,7 +130,7 @@ type Event struct {
 	Run           int // repeat, from 0
 	Done, Failed  int // requests of the repeat
 	Remaining     time.Duration
-	Left          *time.Duration // from TestStarted on to the end of the plan, about; nil where no test has shown it yet
+	Left          *time.Duration // of TestStarted and TestDone: to the end of the plan, about; nil where no test has shown it yet
 	Request       *record.Request
 	Record        *record.Record
 	Server        *record.ServerRow
@@ -240,7 +240,7 @@ func (r *run) take(ctx context.Context, tests []record.Test, i int) error {
 		return err
 	}
 	r.noteBaseline(rec)
-	r.Observe(Event{Kind: TestDone, Test: t, Number: number, Total: total, Record: &rec})
+	r.Observe(Event{Kind: TestDone, Test: t, Number: number, Total: total, Record: &rec, Left: r.leftAfter(tests[i+1:])})
 	if err := r.survive(ctx, t, number, total, &rec); err != nil {
 		return err
 	}

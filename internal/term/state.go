@@ -82,6 +82,7 @@ func (s *state) observe(e runner.Event, now time.Time) {
 		s.finished(e.Request)
 	case runner.TestDone:
 		s.done[e.Number-1] = &testOutcome{e.Record}
+		s.left, s.leftAt = e.Left, now
 		if e.Record.Status == record.StatusFailure {
 			s.tell(message{e.Test.ID + " failed: " + Clean(e.Record.Detail.Reason), true})
 		}
