@@ -37,6 +37,7 @@ func Analyze(in Input) (record.Analysis, error) {
 	for _, l := range ladders {
 		doc.Ladders = append(doc.Ladders, l.judge())
 	}
+	doc.Repeats = oddities(slices.Concat(in.Baselines, in.Tests))
 	doc.Expectations = expectations(in, ladders, doc.Ladders)
 	for _, s := range headline(in, ladders, doc.Ladders, doc.Simulated) {
 		doc.Headline = append(doc.Headline, s.En)

@@ -5,6 +5,7 @@ type Analysis struct {
 	Schema       string        `json:"schema"`
 	Simulated    bool          `json:"simulated"`
 	Ladders      []Ladder      `json:"ladders"`      // never null
+	Repeats      []RepeatNote  `json:"repeats"`      // never null; repeats that are unlike the others, and trends
 	Expectations []Expectation `json:"expectations"` // the plan's own, beside what was measured
 	Headline     []string      `json:"headline"`     // three sentences, English
 	HeadlineKO   []string      `json:"headline_ko"`  // the same three, Korean
@@ -21,6 +22,13 @@ type Ladder struct {
 	LatencySurge    Limit     `json:"latency_surge"`      // latency passes 2 × baseline
 	Saturation      Limit     `json:"saturation"`         // throughput within 5 % of the highest
 	Recommended     Limit     `json:"recommended"`        // concurrency to run at
+}
+
+// RepeatNote is what stands out among the repeats of a test. It changes no figure.
+type RepeatNote struct {
+	TestID string `json:"test_id"`
+	Note   string `json:"note"`
+	NoteKO string `json:"note_ko"`
 }
 
 // LeftOut is a test that no judgement rests on, and why.
