@@ -221,7 +221,7 @@ func (a *app) unwatch() {
 	}
 }
 
-// expect is about how long the tests take, by what the folder's last test or one request showed; 0 where nothing did.
+// expect is how long the tests take at least, by what the folder's last test or one request showed; 0 where nothing did.
 func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
 	have, err := m.records()
 	if err != nil {
@@ -256,7 +256,7 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	case s.simulation != nil && s.simulation.VirtualTime:
 		line += ", on virtual time"
 	case expected > 0:
-		line += fmt.Sprintf(", about %v, %v of it cooldown", expected.Round(time.Second), cooldown)
+		line += fmt.Sprintf(", at least %v, %v of it cooldown", expected.Round(time.Second), cooldown)
 	case cooldown > 0:
 		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
 	}
@@ -267,15 +267,21 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
 	}
-	if s.gpuNote != "" {
-		a.status("note: %s", s.gpuNote)
-	}
+	a.sayGPUNote(s)
 	if !s.info.HasMetrics {
 		a.status("note: the server's /metrics cannot be read (%s): its side of the story will be absent", s.info.MetricsAbsent)
 	}
 	if !s.info.HasTokenize {
 		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")
 	}
+}
+
+// sayGPUNote says, once, why no GPU is read or which are.
+func (a *app) sayGPUNote(s *server) {
+	if s.gpuNote != "" {
+		a.status("note: %s", s.gpuNote)
+	}
+	s.gpuNote = ""
 }
 
 // describeServer is one line about what is measured.

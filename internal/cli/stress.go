@@ -52,7 +52,7 @@ func (a *app) stressCommand() *cobra.Command {
 		Short: "Run the concurrency matrix T1–T9 (plan, phase 3), or one test of it",
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
-Enter. A single-request test of a shape is measured first where there is none.
+Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
 It writes concurrent_results.json, a record as each test ends.`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone

@@ -105,9 +105,7 @@ func (a *app) evidence(ctx context.Context, s *server) (sizing.Evidence, error) 
 		}
 		ev.TensorParallel = len(s.gpuInfo)
 	}
-	if s.gpuNote != "" {
-		a.status("note: %s", s.gpuNote)
-	}
+	a.sayGPUNote(s)
 	if s.source != nil {
 		a.noteAbsent(s.gpuInfo)
 	}

@@ -211,3 +211,13 @@ func TestRateWithoutMetrics(t *testing.T) {
 		t.Errorf("rate is %v", s.rate)
 	}
 }
+
+// What one redraw costs; there are four a second.
+func BenchmarkFrame(b *testing.B) {
+	s := busyState(time.Unix(1e9, 0))
+	for b.Loop() {
+		for _, l := range s.frame(time.Unix(1e9+60, 0), 120, 40) {
+			l.render(true)
+		}
+	}
+}
