@@ -2,7 +2,6 @@ package vllm
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"bench/internal/record"
 )
 
 // costRounds is how often each client runs; the table shows medians, since other programs may want the
@@ -29,31 +30,47 @@ const (
 	goalFlooded = 2.0
 )
 
-// load is a sequence of bursts, the same for each client: what `bench stress --concurrent 32` sends.
+// costLoad is what `bench stress --concurrent 32` sends: one request alone, then 32 kept in flight until
+// all were sent. The other clients send as many, in bursts.
 type costLoad struct {
 	name   string
-	step   time.Duration
+	step   time.Duration // between two tokens of a stream
 	tokens int
-	runs   int
+	bursts int
 	goal   float64
 }
 
 const costStreams = 32
 
-// stress is the command line of the load, with one warm-up request before each of its two tests.
-func (l costLoad) stress(bin, url, out string) *exec.Cmd {
-	return exec.Command(bin, "stress", "--base-url", url, "--concurrent", strconv.Itoa(costStreams), "--runs", strconv.Itoa(l.runs),
-		"--output-tokens", strconv.Itoa(l.tokens), "--warmup", "1", "--cooldown", "0s", "--gpu-telemetry", "none", "--out", out)
+// events are the tokens of all requests.
+func (l costLoad) events() float64 { return float64(l.tokens * (1 + l.bursts*costStreams)) }
+
+// stressed runs the whole program, holds that every request succeeded, and returns its processor time in µs.
+func (l costLoad) stressed(t *testing.T, bin, url string) float64 {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "r")
+	cpu := cpuOf(t, exec.Command(bin, "stress", "--base-url", url, "--concurrent", strconv.Itoa(costStreams), "--requests", strconv.Itoa(l.bursts*costStreams),
+		"--runs", "1", "--output-tokens", strconv.Itoa(l.tokens), "--warmup", "0", "--cooldown", "0s", "--gpu-telemetry", "none", "--out", out))
+	file, err := record.ReadRequests(filepath.Join(out, "requests", fmt.Sprintf("c%d-100-%d.jsonl", costStreams, l.tokens)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range file.Requests {
+		if !r.Success {
+			t.Fatalf("a request failed: %s %s", r.Error, r.Message)
+		}
+	}
+	if len(file.Requests) != l.bursts*costStreams {
+		t.Fatalf("%d requests on disk, want %d", len(file.Requests), l.bursts*costStreams)
+	}
+	return cpu
 }
 
-// bursts are the same requests for the other clients.
-func (l costLoad) bursts() []string {
-	var out []string
-	for _, size := range []int{1, costStreams} { // the single-request test comes first
-		out = append(out, "1") // warm-up
-		for range l.runs {
-			out = append(out, strconv.Itoa(size))
-		}
+// arguments are the load for the other clients: port, tokens, sizes of bursts.
+func (l costLoad) arguments(port int) []string {
+	out := []string{strconv.Itoa(port), "burst", strconv.Itoa(l.tokens), "1"}
+	for range l.bursts {
+		out = append(out, strconv.Itoa(costStreams))
 	}
 	return out
 }
@@ -70,40 +87,58 @@ func TestCost(t *testing.T) {
 	raw := compileRaw(t)
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "load\tevents\tbench stress\tGo discard\tC epoll\tbench / Go\tgoal\tbench / C\tµs of CPU an event; medians of %d\t\n", costRounds)
+	fmt.Fprintln(w, "µs of CPU an event\tevents\tbench stress\tof that streaming\tGo discard\tC epoll\tbench / Go\tgoal\tstreaming / Go\tbench / C\t")
 	for _, l := range []costLoad{
-		{fmt.Sprintf("%d streams, %v a token", costStreams, referenceStep), referenceStep, 200, 3, goalPaced},
+		{fmt.Sprintf("%d streams, %v a token", costStreams, referenceStep), referenceStep, 200, 8, goalPaced},
 		{fmt.Sprintf("%d streams, flooded", costStreams), 0, 8000, 3, goalFlooded},
 	} {
 		server := startReference(t, 1, l.step)
 		go io.Copy(io.Discard, server.pipe)
 		url := "http://127.0.0.1:" + strconv.Itoa(server.port)
-		events := float64(l.tokens * (2 + l.runs*(1+costStreams)))
-		var ours, discard, c []float64
+		var ours, streaming, discard, c []float64
 		for range costRounds {
-			out := filepath.Join(t.TempDir(), "r")
-			ours = append(ours, cpuOf(t, l.stress(bin, url, out))/events)
-			checkStress(t, out, l)
+			whole := l.stressed(t, bin, url)
+			short := l
+			short.tokens = 1
+			rest := short.stressed(t, bin, url)
+			ours = append(ours, whole/l.events())
+			streaming = append(streaming, (whole-rest)/(l.events()-short.events()))
 			d := exec.Command(os.Args[0])
-			d.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", discardEnv, server.port, l.tokens, strings.Join(l.bursts(), " ")))
-			discard = append(discard, cpuOf(t, d)/events)
+			d.Env = append(os.Environ(), discardEnv+"="+strings.Join(l.arguments(server.port), " "))
+			discard = append(discard, cpuOf(t, d)/l.events())
 			if raw != "" {
-				c = append(c, cpuOf(t, exec.Command(raw, append([]string{strconv.Itoa(server.port), "c", strconv.Itoa(l.tokens)}, l.bursts()...)...))/events)
+				c = append(c, cpuOf(t, exec.Command(raw, l.arguments(server.port)...))/l.events())
 			}
 		}
-		mid := func(list []float64) float64 {
-			slices.Sort(list)
-			return list[len(list)/2]
-		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t", l.name, events, mid(ours), mid(discard))
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t", l.name, l.events(), middle(ours), middle(streaming), middle(discard))
 		if c == nil {
-			fmt.Fprintf(w, "no cc\t%.2f\t≤ %.1f\t\t\t\n", mid(ours)/mid(discard), l.goal)
+			fmt.Fprint(w, "no cc\t")
 		} else {
-			fmt.Fprintf(w, "%.2f\t%.2f\t≤ %.1f\t%.2f\t\t\n", mid(c), mid(ours)/mid(discard), l.goal, mid(ours)/mid(c))
+			fmt.Fprintf(w, "%.2f\t", middle(c))
 		}
+		fmt.Fprintf(w, "%.2f\t≤ %.1f\t%.2f\t", middle(ratios(ours, discard)), l.goal, middle(ratios(streaming, discard)))
+		if c != nil {
+			fmt.Fprintf(w, "%.2f\t", middle(ratios(ours, c)))
+		}
+		fmt.Fprintln(w)
 	}
 	w.Flush()
-	t.Logf("\n%s", table.String())
+	t.Logf("\nmedians of %d rounds, ratios within a round; streaming is what tokens add to the same requests with one token each\n%s", costRounds, table.String())
+}
+
+// middle is the median.
+func middle(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
+// ratios are taken within a round, whose clients met about the same machine.
+func ratios(a, b []float64) []float64 {
+	out := make([]float64, len(a))
+	for i := range a {
+		out[i] = a[i] / b[i]
+	}
+	return out
 }
 
 // buildBench builds the program as it is shipped.
@@ -127,33 +162,13 @@ func cpuOf(t *testing.T, cmd *exec.Cmd) float64 {
 	return float64((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Microseconds())
 }
 
-// checkStress holds that the run was whole: each request gave every token.
-func checkStress(t *testing.T, out string, l costLoad) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(out, "concurrent_results.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var records []struct {
-		Results struct {
-			SuccessRate float64 `json:"success_rate"`
-		} `json:"results"`
-		Detail struct {
-			Requests int `json:"requests"`
-		} `json:"detail"`
-	}
-	if err := json.Unmarshal(data, &records); err != nil || len(records) != 1 || records[0].Results.SuccessRate != 1 || records[0].Detail.Requests != l.runs*costStreams {
-		t.Fatalf("the run was not whole: %v, %+v", err, records)
-	}
-}
-
 // discardAll is the barest Go client there is: a goroutine a connection reads and throws away. The
-// setting is "PORT TOKENS N [N…]": bursts of N requests, one after another.
+// setting is that of the C client.
 func discardAll(setting string) {
 	fields := strings.Fields(setting)
-	body := fmt.Sprintf(`{"max_tokens":%s}`, fields[1])
+	body := fmt.Sprintf(`{"max_tokens":%s}`, fields[2])
 	request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	for _, n := range fields[2:] {
+	for _, n := range fields[3:] {
 		n, err := strconv.Atoi(n)
 		if err != nil {
 			panic(err)
