@@ -109,6 +109,8 @@ func connectFailure(at string, err error) *Error {
 		return &Error{Class: record.ErrTimeout, Message: clean(fmt.Sprintf("no connection to %s within %s", at, connectLimit))}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return &Error{Class: record.ErrRefused, Message: "too many open files on this machine: raise the limit (ulimit -n)"}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return &Error{Class: record.ErrRefused, Message: "no local port is left on this machine: widen net.ipv4.ip_local_port_range, or ask for fewer at once"}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Class: record.ErrReset, Message: clean(fmt.Sprintf("the connection to %s broke while it was being set up", at))}
 	}

@@ -33,7 +33,7 @@ type scaled struct {
 	server          []served
 	maxRSS          int64 // bytes
 	cpu, elapsed    time.Duration
-	limited, doubts string
+	limited, doubts string // what the program says
 }
 
 // TestScale prints how the whole program fares with many streams at once, held against the server's own
@@ -152,7 +152,7 @@ func (s *scaled) read(t *testing.T, out string, n int) {
 	}
 	s.limited = "nothing"
 	if c := rec.Detail.Client; c != nil && c.Limited {
-		s.limited = "client-limited: " + c.Why
+		s.limited = "the client"
 	}
 	for _, f := range rec.Trust.Findings {
 		s.doubts += f.Check + ": " + f.Evidence + "; "
