@@ -15,8 +15,13 @@ import (
 	"bench/internal/record"
 )
 
-// killsWanted is how often the program is killed at least.
-const killsWanted = 60
+// killsWanted is how often the program is killed at least: more often with make e2e, which sets BENCH_LONG.
+func killsWanted() int {
+	if os.Getenv("BENCH_LONG") != "" {
+		return 1000
+	}
+	return 60
+}
 
 // Kill the program at random instants, resume each time: in the end the folder holds the same records
 // as an undisturbed run's, each request of each repeat once, and nothing that had ended was lost.
@@ -28,7 +33,7 @@ func TestKillAnywhereAndResume(t *testing.T) {
 	args := []string{"stress", "--base-url", "sim:", "--out", dir, "--resume"}
 	kills, ended := 0, 0
 	var seen int // requests found on disk before
-	for kills < killsWanted {
+	for wanted := killsWanted(); kills < wanted; {
 		cmd := exec.Command(binary, args...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

@@ -264,7 +264,7 @@ func (c *Client) judge(ctx context.Context, t *tally, err error) {
 	}
 	r.Success = class == ""
 	r.Error = class
-	r.Message = clean(withoutSecrets(message, c.key, g.Prompt))
+	r.Message = withoutSecrets(message, c.key, g.Prompt)
 }
 
 // verdict applies the rules of success to a stream that was read to its end.
