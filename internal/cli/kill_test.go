@@ -159,3 +159,26 @@ cp -r "$1/r" "$2/r"`
 	}
 	checkFolder(t, filepath.Join(kept, "r"))
 }
+
+// The same where no file system can be mounted: a file that may not grow further ends the run with one clear line,
+// and without the limit the run goes on to the end.
+func TestFileSizeLimit(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "r")
+	limited := exec.Command("sh", "-c", `ulimit -f 80; exec "$0" stress --base-url sim: --out "$1"`, binary, dir) // blocks of 512 bytes or of 1 KiB
+	said, err := limited.CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	var last string
+	for _, line := range lines {
+		if strings.HasPrefix(line, "bench: ") {
+			last = line
+		}
+	}
+	if limited.ProcessState.ExitCode() != 1 || !strings.Contains(last, "file too large") || !strings.Contains(last, "--resume") {
+		t.Fatalf("%v, said %q", err, last)
+	}
+	if out, err := exec.Command(binary, "stress", "--base-url", "sim:", "--out", dir, "--resume").CombinedOutput(); err != nil {
+		t.Fatalf("resume: %v\n%s", err, out)
+	}
+	checkFolder(t, dir)
+}
