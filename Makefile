@@ -41,7 +41,7 @@ lint: ## gofmt, vet, staticcheck
 
 .PHONY: bench
 bench: ## cost of the measuring path, of thousands of streams, of the start, and of the rest
-	BENCH_COST=1 go test -count=1 -timeout 30m -run 'TestCost|TestScale|TestStart' -v ./internal/vllm
+	BENCH_COST=1 go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart)$$' -v ./internal/vllm
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity
 
 .PHONY: accuracy

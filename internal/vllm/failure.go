@@ -245,7 +245,7 @@ func withoutSecrets(text, key, prompt string) string {
 	prompt = strings.Join(strings.Fields(prompt), " ")
 	for i := 0; i+quoted <= len(text); i++ {
 		if strings.Contains(prompt, text[i:i+quoted]) {
-			return text[:i] + "[…]"
+			return strings.TrimSpace(strings.TrimSpace(text[:i]) + " […]")
 		}
 	}
 	return text
