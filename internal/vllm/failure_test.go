@@ -169,7 +169,7 @@ func TestWithoutSecrets(t *testing.T) {
 		"Bearer sk-0123456789 is wrong":           "Bearer [key] is wrong",
 		"at this time of the year":                "at this time of the year",
 		`{'type': 'x', 'input': {'a': 'secret'}}`: "{'type': 'x', […]",
-		"":                                        "",
+		"": "",
 	} {
 		if got := withoutSecrets(text, key, prompt); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
