@@ -110,6 +110,15 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err := runner.CheckContext(tests, s.info.MaxModelLen); err != nil {
 		return err
 	}
+	most := 1
+	for _, t := range tests {
+		most = max(most, t.Concurrent)
+	}
+	if s.simulation == nil {
+		if err := vllm.CheckLimits(max(most, m.load.searched())); err != nil {
+			return err
+		}
+	}
 	expected, err := m.expect(tests, tpotMS)
 	if err != nil {
 		return err
@@ -137,7 +146,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
-		line, err := a.calibrate(ctx, m, tests)
+		line, err := a.calibrate(ctx, m, most)
 		if err != nil {
 			return err
 		}
@@ -168,13 +177,9 @@ func recheck(ctx context.Context, m *measurement, s *server) error {
 	return nil
 }
 
-// calibrate measures the client at the largest load of the plan, notes it in run.json and says what came out. A
+// calibrate measures the client with most streams at once, notes it in run.json and says what came out. A
 // machine on which that does not work is no reason not to measure.
-func (a *app) calibrate(ctx context.Context, m *measurement, tests []record.Test) (line string, err error) {
-	most := 1
-	for _, t := range tests {
-		most = max(most, t.Concurrent)
-	}
+func (a *app) calibrate(ctx context.Context, m *measurement, most int) (line string, err error) {
 	got, err := vllm.Calibrate(ctx, most)
 	if err != nil {
 		return "note: " + err.Error(), nil

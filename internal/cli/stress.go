@@ -88,6 +88,14 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 	c.Flags().IntVar(&l.maxRuns, "max-runs", 20, "most repeats --until-precise may take")
 }
 
+// searched is the highest concurrency that a search for the limit may go to; 0 where none was asked for.
+func (f *loadFlags) searched() int {
+	if !f.findLimit {
+		return 0
+	}
+	return f.maxConcurrent
+}
+
 // precision reads --until-precise; 0 where it was not given.
 func (f *loadFlags) precision() (float64, error) {
 	if f.precise == "" {
