@@ -64,7 +64,7 @@ type app struct {
 func Main(args []string, s Streams, env func(string) string, signals <-chan os.Signal) int {
 	a := &app{Streams: s, env: env, started: time.Now(), args: args, stdout: term.NewScreen(s.Out, env), stderr: term.NewScreen(s.Err, env),
 		pressed: make(chan os.Signal, 4)}
-	defer a.unwatch() // also when the program breaks down: a terminal in raw mode would be left behind
+	defer a.unwatch() // also when a command breaks down: a terminal in raw mode would be left behind
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go a.handle(ctx, signals, cancel) // ends with ctx
