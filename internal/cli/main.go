@@ -172,6 +172,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
 		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
 	for _, c := range root.Commands() {
+		completeFlags(c)
 		args := c.Args
 		c.Args = func(c *cobra.Command, given []string) error {
 			if err := args(c, given); err != nil {
