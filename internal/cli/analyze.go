@@ -54,11 +54,12 @@ func (a *app) analyze(o *outFlags) error {
 		return err
 	}
 	defer folder.Close()
-	return a.writeReport(folder, o)
+	return a.writeReport(folder, o, true)
 }
 
-// writeReport analyses what the folder holds, writes analysis.json, charts and report, and shows them.
-func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
+// writeReport analyses what the folder holds, writes analysis.json, charts and report, and shows them; of a run that
+// ended, also what could be asked next.
+func (a *app) writeReport(folder *record.Folder, o *outFlags, ended bool) error {
 	in, err := readInput(folder)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nReport: %s\n", folder.Path(page))
-	if more := next(folder.Dir(), in); more != "" {
+	if more := next(folder.Dir(), in); ended && more != "" {
 		fmt.Fprintf(a.Out, "Next: %s\n", more)
 	}
 	return nil

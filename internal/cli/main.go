@@ -64,7 +64,7 @@ type app struct {
 func Main(args []string, s Streams, env func(string) string, signals <-chan os.Signal) int {
 	a := &app{Streams: s, env: env, started: time.Now(), args: args, stdout: term.NewScreen(s.Out, env), stderr: term.NewScreen(s.Err, env),
 		pressed: make(chan os.Signal, 4)}
-	defer a.unwatch() // also when the program breaks down: a terminal in raw mode would be left behind
+	defer a.unwatch() // also when a command breaks down: a terminal in raw mode would be left behind
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go a.handle(ctx, signals, cancel) // ends with ctx
@@ -172,6 +172,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
 		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
 	for _, c := range root.Commands() {
+		completeFlags(c)
 		args := c.Args
 		c.Args = func(c *cobra.Command, given []string) error {
 			if err := args(c, given); err != nil {

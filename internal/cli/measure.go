@@ -130,12 +130,12 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
-		return err
+		return advise(m.server.baseURL, err)
 	}
 	progress.Status("asking whether answers have the length asked for")
 	enforced, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
 	if err != nil {
-		return fmt.Errorf("asking for an answer of a given length: %w", err)
+		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
 	}
 	if !enforced {
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")

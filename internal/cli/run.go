@@ -114,7 +114,7 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 			return errors.Join(measured, err)
 		}
 	}
-	return errors.Join(measured, a.writeReport(m.folder, &f.out))
+	return errors.Join(measured, a.writeReport(m.folder, &f.out, measured == nil))
 }
 
 // reportable says whether a run that ended like this leaves something to report on: it went through,

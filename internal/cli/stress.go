@@ -217,7 +217,7 @@ func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l
 		}
 		return a.measure(ctx, m, srv, tests, nil)
 	})
-	if shown := a.showRecords(m, tests); shown != nil {
+	if shown := a.showRecords(m, tests, err == nil); shown != nil {
 		return errors.Join(err, shown)
 	}
 	return err
@@ -266,8 +266,9 @@ func (m *measurement) records() ([]record.Record, error) {
 	return append(baselines, tests...), err
 }
 
-// showRecords prints the records of the tests asked for, as far as there are any.
-func (a *app) showRecords(m *measurement, tests []record.Test) error {
+// showRecords prints the records of the tests asked for, as far as there are any. Where the command did not come to its
+// end, what goes on with it is said with the reason.
+func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error {
 	have, err := m.records()
 	if err != nil {
 		return err
@@ -293,15 +294,15 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
-	what := "stress"
+	fmt.Fprintf(a.Out, "\nRecords: %s\n", m.folder.Dir())
+	if !ended {
+		return nil
+	}
+	next := append([]string{"stress"}, where(m.server.baseURL, m.folder.Dir())...)
 	if len(in.Tests) > 0 {
-		what = "analyze"
+		next = append([]string{"analyze"}, where("", m.folder.Dir())...)
 	}
-	args := where(m.server.baseURL, m.folder.Dir())
-	if what == "analyze" {
-		args = where("", m.folder.Dir())
-	}
-	fmt.Fprintf(a.Out, "\nRecords: %s. Next: %s\n", m.folder.Dir(), command(append([]string{what}, args...)...))
+	fmt.Fprintf(a.Out, "Next: %s\n", command(next...))
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (a *app) decodeSpeed(ctx context.Context, s *server) (*float64, error) {
 	a.status("measuring the decode speed of one request")
 	prompts, err := s.prompts(ctx, "chat", 1, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
-		return nil, fmt.Errorf("measuring the decode speed: %w", err)
+		return nil, advise(s.info.BaseURL, fmt.Errorf("measuring the decode speed: %w", err))
 	}
 	t := target{client: s.client, endpoint: "chat", temperature: 0.7}
 	var best *float64

@@ -15,8 +15,9 @@ const PlainWidth = 100
 // Screen is one output stream and what it can do.
 type Screen struct {
 	W io.Writer
-	// Live says that the stream is a terminal that may be coloured and redrawn: not a dumb one, and not under
-	// NO_COLOR, whose users ask for text that stays text.
+	// Live says that the stream is a terminal that may be coloured and redrawn: not a dumb one, not one that shows
+	// another program while this one is in the background, and not under NO_COLOR, whose users ask for text that stays
+	// text.
 	Live bool
 	fd   int
 }
@@ -26,7 +27,7 @@ func NewScreen(w io.Writer, env func(string) string) Screen {
 	s := Screen{W: w, fd: -1}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		s.fd = int(f.Fd())
-		s.Live = env("TERM") != "dumb" && env("NO_COLOR") == ""
+		s.Live = env("TERM") != "dumb" && env("NO_COLOR") == "" && foreground(s.fd)
 	}
 	return s
 }
