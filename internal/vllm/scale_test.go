@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -115,7 +114,7 @@ func scale(t *testing.T, bin string, n int) *scaled {
 		t.Fatalf("%d streams: %v\n%s", n, err, said.String())
 	}
 	s.cpu, s.elapsed = cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), time.Since(began)
-	s.maxRSS = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	s.maxRSS = mostMemory(cmd.ProcessState)
 	s.read(t, out, n)
 	return s
 }
