@@ -42,7 +42,6 @@ var notRun = []string{"make", "git", "cd", "docker", "curl", "export", "source",
 
 // TestDocumentedCommands runs the commands in the pages' sh blocks, those of a page one after another in one folder, in the place of a server the simulator.
 func TestDocumentedCommands(t *testing.T) {
-	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +84,6 @@ func TestDocumentedCommands(t *testing.T) {
 // TestReadmesSayTheSame: the Korean README has the commands, the words in code, the links and the figures of the English
 // one, in its order of sections.
 func TestReadmesSayTheSame(t *testing.T) {
-	t.Parallel()
 	english, korean := readRoot(t, "README.md"), readRoot(t, "README.ko.md")
 	for what, pattern := range map[string]string{
 		"code":     "`[^`\n]+`",

@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+// Tests that run many commands are not parallel with others: those that measure in real time need the processors.
+
 // workplace is a folder in which the commands of help and documentation can be run as they stand: the files they name
 // are there, and the server on port 8000 is the simulator.
 type workplace struct {
@@ -85,7 +87,6 @@ func examples(help string) []string {
 
 // Every command has examples in its help, and each works as it stands.
 func TestExamplesOfHelp(t *testing.T) {
-	t.Parallel()
 	_, help, _ := call(t, nil, "--help")
 	_, rest, _ := strings.Cut(help, "Available Commands:\n")
 	list, _, _ := strings.Cut(rest, "\n\n")

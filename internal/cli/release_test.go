@@ -19,7 +19,6 @@ func readRoot(t *testing.T, name string) string {
 // The server of docker-compose.yml is the set-up that the bench beside it claims; that one can work, and the plan's own,
 // from which it differs, cannot.
 func TestComposeCanWork(t *testing.T) {
-	t.Parallel()
 	text := readRoot(t, "docker-compose.yml")
 	claim := regexp.MustCompile(`(?s)command: \[(verify, --wait[^\]]*)\]`).FindStringSubmatch(text)
 	if claim == nil {
@@ -60,7 +59,6 @@ func TestComposeCanWork(t *testing.T) {
 
 // The bench commands of the workflow people copy work one after the other, and its gate lets an equal branch pass.
 func TestWorkflowToCopy(t *testing.T) {
-	t.Parallel()
 	w := newWorkplace(t)
 	w.run(t, "bench stress --runs 5 --concurrent 4 --out main.results")
 	ran := 0
@@ -77,7 +75,6 @@ func TestWorkflowToCopy(t *testing.T) {
 
 // What the release configuration runs and packs exists.
 func TestReleasePacks(t *testing.T) {
-	t.Parallel()
 	text := readRoot(t, ".goreleaser.yaml")
 	for _, name := range []string{"README.md", "README.ko.md"} {
 		if !strings.Contains(text, "- "+name+"\n") {

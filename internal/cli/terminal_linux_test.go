@@ -135,7 +135,6 @@ func (x *terminal) end() (int, string) {
 
 // The simulated run ends at a terminal by itself: nothing in it waits for a key.
 func TestSimulatedRunAtATerminal(t *testing.T) {
-	t.Parallel()
 	x := onTerminal(t, 80, 24, nil, "run", "--base-url", "sim:", "--out", filepath.Join(t.TempDir(), "demo"))
 	code, text := x.end()
 	if code != 0 || !strings.Contains(text, "report.html") || strings.Contains(text, "\x1b[?1049h") {
@@ -145,7 +144,6 @@ func TestSimulatedRunAtATerminal(t *testing.T) {
 
 // A run in real time takes the screen, follows its size and the keys, and gives the terminal back however it ends.
 func TestViewAtATerminal(t *testing.T) {
-	t.Parallel()
 	_, url := simulator(t, "gpu=h100-sxm,model=google/gemma-3-4b-it")
 	dir := t.TempDir()
 	start := func(t *testing.T, name string, env []string) *terminal {

@@ -79,10 +79,11 @@ func (v *View) draw() {
 			b.WriteString(l.render(true))
 		}
 		if frame := b.String(); frame != shown || w != width || h != height {
+			clear := ""
 			if w != width || h != height {
-				fmt.Fprint(v.screen.W, "\x1b[2J") // what a terminal makes of lines when it is resized is its own
+				clear = "\x1b[2J" // what a terminal makes of lines when it is resized is its own
 			}
-			fmt.Fprint(v.screen.W, "\x1b[H"+frame+"\x1b[J")
+			fmt.Fprint(v.screen.W, clear+"\x1b[H"+frame+"\x1b[J")
 			shown, width, height = frame, w, h
 		}
 		select {
