@@ -116,6 +116,7 @@ type loadFlags struct {
 	maxRuns        int
 	concurrent     int
 	matrix         string
+	arrivals       arrivalFlags
 	telemetry      string
 	gpuIndex       []int
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bench/internal/analysis"
+	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
 	"bench/internal/term"
@@ -167,6 +168,9 @@ func recheck(ctx context.Context, m *measurement, s *server) error {
 func (a *app) calibrate(ctx context.Context, m *measurement, tests []record.Test) (line string, err error) {
 	most := 1
 	for _, t := range tests {
+		if t.Arrivals != nil && t.Concurrent == 0 {
+			most = max(most, min(t.Requests, unboundedStreams))
+		}
 		most = max(most, t.Concurrent)
 	}
 	got, err := vllm.Calibrate(ctx, most)
@@ -176,6 +180,9 @@ func (a *app) calibrate(ctx context.Context, m *measurement, tests []record.Test
 	m.run.Calibration = &got
 	return describeCalibration(got), m.folder.WriteJSON(record.RunFile, m.run)
 }
+
+// unboundedStreams is how many streams at once the client is calibrated with for a load that has no bound on them.
+const unboundedStreams = 64
 
 // describeCalibration is one line about what the client adds.
 func describeCalibration(c record.ClientCalibration) string {
@@ -212,6 +219,11 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 		line += fmt.Sprintf(", and %v of cooldown", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
+	for _, t := range tests {
+		if t.Arrivals != nil {
+			a.status("%s: %s; a schedule of about %v, %s", t.ID, t.Purpose, load.MeanLength(*t.Arrivals, t.Requests).Round(time.Second), plural(t.Runs, "time"))
+		}
+	}
 	if m.load.findLimit {
 		a.status("then up to %d tests more of each shape in search of its limit, to at most %d at once", analysis.MaxRungs, m.load.maxConcurrent)
 	}

@@ -53,13 +53,22 @@ func (a *app) stressCommand() *cobra.Command {
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
 Enter. A single-request test of a shape is measured first where there is none.
-It writes concurrent_results.json, a record as each test ends.`,
+It writes concurrent_results.json, a record as each test ends.
+
+--request-rate and --ramp-up-strategy make one test of an open load instead:
+requests are sent when a schedule has them due, whatever the server answers, as
+users do. It writes open_results.json, with every time measured twice: from the
+send, and from the instant the request was due. A load that the server cannot
+keep up with is stopped and named. The names are those of vllm bench serve.`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone
   bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
-  bench stress --matrix mine.yaml --resume`,
+  bench stress --matrix mine.yaml --resume
+  bench stress --request-rate 2 --num-prompts 200               # Poisson
+  bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
+  bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			plan, err := stressPlan(c, &l)
@@ -85,6 +94,7 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 	c.Flags().BoolVar(&l.findLimit, "find-limit", false, "go on past the last test of each shape until something gives, then halve the gap")
 	c.Flags().IntVar(&l.maxConcurrent, "max-concurrent", 1024, "highest concurrency --find-limit may go to")
 	c.Flags().StringVar(&l.precise, "until-precise", "", "repeat each test until the 95 % intervals of throughput and latency are that narrow: 5%")
+	l.arrivals.register(c.Flags())
 	c.Flags().IntVar(&l.maxRuns, "max-runs", 20, "most repeats --until-precise may take")
 }
 
@@ -154,6 +164,9 @@ func (m *measurement) limitSearch(tests []record.Test) func() (record.Test, bool
 func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if l.runs < 1 {
 		return nil, usagef("--runs %d: want 1 or more", l.runs)
+	}
+	if open, err := l.openTest(c); open != nil || err != nil {
+		return open, err
 	}
 	one := c.Flags().Changed("concurrent")
 	if one && l.matrix != "" {
@@ -255,7 +268,11 @@ func (m *measurement) records() ([]record.Record, error) {
 		return nil, err
 	}
 	tests, err := m.folder.ReadRecords(record.ConcurrentFile)
-	return append(baselines, tests...), err
+	if err != nil {
+		return nil, err
+	}
+	open, err := m.folder.ReadRecords(record.OpenFile)
+	return slices.Concat(baselines, tests, open), err
 }
 
 // showRecords prints the records of the tests asked for, as far as there are any.
@@ -276,9 +293,12 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 	var in report.Input
 	in.Run = m.run
 	for _, r := range have {
-		if r.Detail.Kind == record.KindBaseline {
+		switch r.Detail.Kind {
+		case record.KindBaseline:
 			in.Baselines = append(in.Baselines, r)
-		} else {
+		case record.KindOpen:
+			in.Open = append(in.Open, r)
+		default:
 			in.Tests = append(in.Tests, r)
 		}
 	}

@@ -58,6 +58,7 @@ type Request struct {
 	Attempt int `json:"attempt"`
 
 	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
+	HeldNS       *int64 `json:"held_ns,omitempty"`        // of an open load: so long it was held back by the bound on requests in flight
 	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
 	DialNS       *int64 `json:"dial_ns,omitempty"`        // time to connect, where this request is the connection's first
 	TLSNS        *int64 `json:"tls_ns,omitempty"`         // time to shake hands, likewise
@@ -179,7 +180,7 @@ const (
 
 // Detail is what stands beside the plan's figures.
 type Detail struct {
-	Kind        string        `json:"kind"` // "baseline" or "concurrent"
+	Kind        string        `json:"kind"` // KindBaseline, KindConcurrent or KindOpen
 	Purpose     string        `json:"purpose,omitempty"`
 	Reason      string        `json:"reason"` // why the status is what it is
 	Simulated   bool          `json:"simulated"`
@@ -213,6 +214,7 @@ type Detail struct {
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
 	Precision    *Precision       `json:"precision"` // where repeats were added until it was reached; else null
 	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
+	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
 	Files        Files            `json:"files"`
 }
 

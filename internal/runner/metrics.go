@@ -43,7 +43,18 @@ type serverSampling struct {
 	took      time.Duration
 	slowest   time.Duration
 	abandoned bool
-	err       error // of the log
+	err       error                     // of the log
+	watch     func(record.ServerSample) // of an open load; nil where nobody watches
+}
+
+// watched has every sample from now on told to f; nil ends that.
+func (s *serverSampling) watched(f func(record.ServerSample)) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = f
 }
 
 func newServerSampling(r *run, requests string) *serverSampling {
@@ -88,6 +99,9 @@ func (s *serverSampling) scrape(ctx context.Context) *record.ServerSample {
 	s.err = errors.Join(s.err, s.log.Append(record.Delta(s.last, &got)))
 	s.last = &got
 	s.rows++
+	if s.watch != nil {
+		s.watch(got)
+	}
 	return &got
 }
 

@@ -71,12 +71,12 @@ func Baseline(shape Shape, runs int) record.Test {
 func WithBaselines(tests []record.Test, have []record.Record, runs int) []record.Test {
 	measured := map[Shape]bool{}
 	for _, r := range have {
-		if r.ConcurrentRequests == 1 && r.Results.AvgTotalLatencyMS != nil {
+		if r.ConcurrentRequests == 1 && r.Detail.Kind != record.KindOpen && r.Results.AvgTotalLatencyMS != nil {
 			measured[Shape{r.InputTokens, r.MaxOutputTokens}] = true
 		}
 	}
 	for _, t := range tests {
-		if t.Concurrent == 1 {
+		if t.Concurrent == 1 && t.Kind != record.KindOpen {
 			measured[ShapeOf(t)] = true
 		}
 	}
@@ -177,6 +177,14 @@ func CheckTest(t record.Test) error {
 	}{
 		{"concurrent requests", t.Concurrent, maxConcurrent}, {"input tokens", t.InputTokens, maxTokens},
 		{"output tokens", t.OutputTokens, maxTokens}, {"runs", t.Runs, maxRuns}, {"requests", t.Requests, maxRequests},
+	}
+	if t.Arrivals != nil {
+		if err := checkArrivals(*t.Arrivals); err != nil {
+			return err
+		}
+		if t.Concurrent == 0 {
+			bounds = bounds[1:] // no bound
+		}
 	}
 	for _, b := range bounds {
 		if b.v < 1 || b.v > b.max {

@@ -284,7 +284,7 @@ func (r *run) loadBaselines() error {
 }
 
 func (r *run) noteBaseline(rec record.Record) {
-	if rec.ConcurrentRequests != 1 || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
+	if rec.ConcurrentRequests != 1 || rec.Detail.Kind == record.KindOpen || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
 		return
 	}
 	r.baseline[Shape{rec.InputTokens, rec.MaxOutputTokens}] = record.Baseline{TestID: rec.TestID, AvgTotalLatencyMS: *rec.Results.AvgTotalLatencyMS}

@@ -33,6 +33,7 @@ type summary struct {
 	scrapes      *record.Scrapes
 	client       *watch // nil on simulated time
 	precision    *record.Precision
+	stops        map[int]record.Stop // repeats of an open load that ended early
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
 }
@@ -48,6 +49,9 @@ func (s *summary) record() record.Record {
 	s.detail(&rec.Detail, all)
 	rec.Results.ThroughputTokensPerSec = meanOf(rec.Detail.Repeats, func(r record.Repeat) *float64 { return r.ThroughputTokensPerSec })
 	rec.Results.PeakMemoryMB = fullest(rec.Detail.GPU)
+	if open := rec.Detail.OpenLoad; open != nil {
+		rec.ConcurrentRequests = open.PeakInFlight
+	}
 	rec.Status, rec.Detail.Reason = s.judge(rec, all)
 	rec.Trust = s.trust(rec, all)
 	return rec
@@ -106,13 +110,14 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 		d.SendSkewMS = s.sendSkew()
 	}
 	for _, r := range all {
-		if time.Duration(r.SentNS-r.ScheduledNS) > lateSend {
+		if late(r) > lateSend {
 			d.LateSends++
 		}
 	}
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
 	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
+	d.OpenLoad = s.openFigures(all, ok)
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 
@@ -144,6 +149,9 @@ func repeatOf(n int, rs []record.Request) record.Repeat {
 func (s *summary) judge(rec record.Record, all []record.Request) (record.Status, string) {
 	if len(all) == 0 {
 		return record.StatusFailure, "no request was sent"
+	}
+	for _, stop := range s.stops {
+		return record.StatusFailure, describeStop(stop)
 	}
 	if n := len(all) - rec.Detail.Succeeded; n > 0 {
 		first := rec.Results.Errors[0]
@@ -286,6 +294,9 @@ func (s *summary) sendSkew() *float64 {
 
 // skewOf is the first → last send of one repeat's opening burst, in milliseconds.
 func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
+	if s.test.Arrivals != nil {
+		return 0, false // its sends are apart by intent
+	}
 	burst := s.repeats[n]
 	burst = burst[:min(len(burst), s.test.Concurrent)]
 	if len(burst) < 2 {

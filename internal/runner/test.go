@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -61,7 +62,7 @@ func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *re
 			if err != nil {
 				return nil, nil, err
 			}
-			if content.Test != t {
+			if !reflect.DeepEqual(content.Test, t) {
 				log.Close()
 				return nil, nil, fmt.Errorf("%s was begun as %s, now asked for as %s: use the same settings, or another folder with --out",
 					r.Folder.Path(name), describe(content.Test), describe(t))
@@ -77,6 +78,9 @@ func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *re
 }
 
 func describe(t record.Test) string {
+	if t.Arrivals != nil {
+		return fmt.Sprintf("%s, at most %d at once (0 = no bound), %d/%d tokens, %d runs of %d requests", describeArrivals(*t.Arrivals), t.Concurrent, t.InputTokens, t.OutputTokens, t.Runs, t.Requests)
+	}
 	return fmt.Sprintf("%d at once, %d/%d tokens, %d runs of %d requests", t.Concurrent, t.InputTokens, t.OutputTokens, t.Runs, t.Requests)
 }
 
@@ -88,12 +92,21 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	attempts := content.Attempts()
+	stops := map[int]record.Stop{} // of the newest attempts
+	for _, stop := range content.Stops {
+		if begun := attempts[stop.Run]; len(begun) > 0 && begun[0].Attempt == stop.Attempt {
+			stops[stop.Run] = stop
+		}
+	}
 	dead := false
 	var client *watch
 	if !r.VirtualTime {
 		client = &watch{}
 	}
 	for n := range t.Runs {
+		if len(stops) > 0 {
+			break // what one repeat could not hold, the next cannot
+		}
 		attempt := 0
 		if begun := attempts[n]; len(begun) > 0 {
 			if whole(begun, t.Requests) {
@@ -108,12 +121,16 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, ErrInterrupted
 		}
 		event(Event{Kind: RepeatStarted, Run: n})
-		requests, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
+		requests, stop, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
 		if err != nil {
 			return record.Record{}, err
 		}
 		attempts[n] = requests
-		if !whole(requests, t.Requests) {
+		want := t.Requests
+		if stop != nil {
+			stops[n], want = *stop, len(requests)
+		}
+		if !whole(requests, want) {
 			return record.Record{}, ErrInterrupted
 		}
 		if failed(requests) && r.Target.Alive(ctx) != nil {
@@ -128,7 +145,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
-		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client}
+		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client, stops: stops}
 	sum.files.Requests = log.Name()
 	if r.Precise > 0 {
 		sum.precision = precision(attempts, r.Precise)
@@ -170,7 +187,7 @@ func failed(rs []record.Request) bool {
 
 func (r *run) baselineOf(t record.Test) *record.Baseline {
 	b, ok := r.baseline[ShapeOf(t)]
-	if !ok || t.Concurrent == 1 {
+	if !ok || t.Concurrent == 1 && t.Kind != record.KindOpen {
 		return nil
 	}
 	return &b
@@ -234,21 +251,27 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
-func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, error) {
+func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
 	sends := make([]Send, t.Requests)
 	for i := range sends {
 		var err error
 		if sends[i], err = r.prepare(ctx, t, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if r.draining.Load() {
-			return nil, ErrInterrupted
+			return nil, nil, ErrInterrupted
 		}
 	}
 	// Before the connections: a /metrics that hangs must not let them grow too old for the burst.
 	s.sample(ctx)
-	if err := r.Target.Open(ctx, min(t.Concurrent, t.Requests)); err != nil {
-		return nil, r.openError(ctx, t, err)
+	var open *openLoad
+	connections := t.Concurrent
+	if t.Arrivals != nil {
+		open = r.openLoad(t, n, attempt)
+		connections = min(openConnections, or(t.Concurrent, openConnections))
+	}
+	if err := r.Target.Open(ctx, min(connections, t.Requests)); err != nil {
+		return nil, nil, r.openError(ctx, t, err)
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -271,26 +294,48 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 				bad++
 			}
 			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad})
+			if open != nil {
+				open.ended(out)
+			}
 		}
 	}()
 	if client != nil {
 		client.start(ctx)
 	}
-	plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
-	load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
+	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
 		req := sends[i](ctx)
-		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
+		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, i, attempt, scheduledNS, heldNS
 		ended <- req
-	})
+	}
+	if open != nil {
+		s.server.watched(open.sample)
+		open.send(ctx, r, func(ctx context.Context, i int, dueNS, heldNS int64) {
+			var held *int64
+			if heldNS > 0 {
+				held = &heldNS
+			}
+			send(ctx, i, dueNS, held)
+		})
+		s.server.watched(nil)
+	} else {
+		plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
+		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
+	}
 	if client != nil {
 		client.end()
 	}
 	close(ended)
 	<-written
 	if writeErr != nil {
-		return nil, writeErr
+		return nil, nil, writeErr
 	}
 	s.settle(context.WithoutCancel(ctx))
 	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
-	return out, nil
+	if open == nil || open.stopped() == nil || r.draining.Load() {
+		return out, nil, nil
+	}
+	stop := open.stopped()
+	stop.Saturation.InFlight = flightOf(out).between(stop.AtNS, stop.AtNS)
+	event(Event{Kind: Note, Text: describeStop(*stop)})
+	return out, stop, log.Stop(*stop)
 }

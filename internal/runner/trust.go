@@ -110,9 +110,9 @@ func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Req
 		say("client_lag", "the sends of one burst (run %s) lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", s.starved(*ttft), *skew, *ttft)
 	}
 	if d.LateSends > 1 && float64(d.LateSends) > lateShare*float64(len(all)) {
-		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int((a.SentNS - a.ScheduledNS) - (b.SentNS - b.ScheduledNS)) })
+		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int(late(a) - late(b)) })
 		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
-			ms(time.Duration(worst.SentNS-worst.ScheduledNS)), clockTime(worst.SentNS))
+			ms(late(worst)), clockTime(worst.SentNS))
 	}
 	if c := d.Client; c != nil && c.Limited {
 		j.doubt("client_lag", "client-limited: %s", c.Why)

@@ -36,7 +36,11 @@ func NewProgress(screen Screen, canSkip bool) *Progress {
 func (p *Progress) Observe(e runner.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	head := fmt.Sprintf("%s (%d/%d)  %d at once, %d/%d tokens", e.Test.ID, e.Number, e.Total, e.Test.Concurrent, e.Test.InputTokens, e.Test.OutputTokens)
+	what := fmt.Sprintf("%d at once", e.Test.Concurrent)
+	if e.Test.Arrivals != nil {
+		what = e.Test.Purpose
+	}
+	head := fmt.Sprintf("%s (%d/%d)  %s, %d/%d tokens", e.Test.ID, e.Number, e.Total, what, e.Test.InputTokens, e.Test.OutputTokens)
 	switch e.Kind {
 	case runner.TestSkipped:
 		p.line("%s (%d/%d)  already measured", e.Test.ID, e.Number, e.Total)
