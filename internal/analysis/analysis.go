@@ -54,6 +54,7 @@ func simulated(in Input) bool {
 // ladder is all concurrent tests of one shape, by ascending concurrency.
 type ladder struct {
 	input, output int
+	slo           string           // objective that its tests were made for, by sloKey; a sustained load is another than a burst
 	rungs         []rung           // what judgements rest on
 	all           []rung           // also the left-out ones
 	leftOut       []record.LeftOut // in the order of all
@@ -69,14 +70,17 @@ type rung struct {
 
 // buildLadders groups the tests by shape, shortest prompt first.
 func buildLadders(in Input) []*ladder {
-	type shape struct{ input, output int }
+	type shape struct {
+		input, output int
+		slo           string
+	}
 	byShape := map[shape]*ladder{}
 	var ladders []*ladder
 	for _, rec := range in.Tests {
-		key := shape{rec.InputTokens, rec.MaxOutputTokens}
+		key := shape{rec.InputTokens, rec.MaxOutputTokens, sloKey(rec.Detail.SLO)}
 		l := byShape[key]
 		if l == nil {
-			l = &ladder{input: key.input, output: key.output, machine: in.Machine}
+			l = &ladder{input: key.input, output: key.output, slo: key.slo, machine: in.Machine}
 			byShape[key] = l
 			ladders = append(ladders, l)
 		}
@@ -94,7 +98,7 @@ func buildLadders(in Input) []*ladder {
 		l.base = l.baseline(in.Baselines)
 	}
 	slices.SortStableFunc(ladders, func(a, b *ladder) int {
-		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output))
+		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output), cmp.Compare(a.slo, b.slo))
 	})
 	return ladders
 }
@@ -186,5 +190,8 @@ func (l *ladder) judge() record.Ladder {
 	doc.LatencySurge = l.advised(l.latencySurge())
 	doc.Saturation = l.advised(l.saturation())
 	doc.Recommended = l.advised(l.recommended(doc.Saturation))
+	if slo := l.sloLimit(); slo != nil {
+		doc.SLO = new(l.advised(*slo))
+	}
 	return doc
 }

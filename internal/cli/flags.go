@@ -117,6 +117,7 @@ type loadFlags struct {
 	concurrent     int
 	matrix         string
 	arrivals       arrivalFlags
+	slo            sloFlags
 	telemetry      string
 	gpuIndex       []int
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,18 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
+	next, err := m.nextTest(tests)
+	if err != nil {
+		return err
+	}
+	slo, err := m.load.slo.slo()
+	if err != nil {
+		return err
+	}
+	goodput, err := m.load.slo.goodputLimits()
+	if err != nil {
+		return err
+	}
 	virtual := s.simulation != nil && s.simulation.VirtualTime
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
@@ -144,7 +157,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
-		Precise: precise, Next: m.limitSearch(tests), WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Precise: precise, Next: next, SLO: slo, Goodput: goodput, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }
@@ -226,6 +239,9 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	}
 	if m.load.findLimit {
 		a.status("then up to %d tests more of each shape in search of its limit, to at most %d at once", analysis.MaxRungs, m.load.maxConcurrent)
+	}
+	if slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
+		a.status("then up to %d tests more in search of the objective's border, to at most %d at once", analysis.MaxRungs-1, m.load.maxConcurrent)
 	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)

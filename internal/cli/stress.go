@@ -59,17 +59,23 @@ It writes concurrent_results.json, a record as each test ends.
 requests are sent when a schedule has them due, whatever the server answers, as
 users do. It writes open_results.json, with every time measured twice: from the
 send, and from the instant the request was due. A load that the server cannot
-keep up with is stopped and named. The names are those of vllm bench serve.`,
+keep up with is stopped and named. The names are those of vllm bench serve.
+
+--max-ttft, --max-tpot and --max-latency look for the largest concurrency at which
+a percentile of the requests stays within the limits, and exit with 3 where none
+does. The border is looked for between two tests, each of --runs repeats.`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone
   bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume
+  bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
+  bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
-		Args: cobra.NoArgs,
+		Args: l.slo.goodputWords,
 		RunE: func(c *cobra.Command, _ []string) error {
 			plan, err := stressPlan(c, &l)
 			if err != nil {
@@ -84,6 +90,8 @@ keep up with is stopped and named. The names are those of vllm bench serve.`,
 	o.registerRecording(c.Flags())
 	l.registerShape(c.Flags(), 3)
 	registerStress(c, &l)
+	l.arrivals.register(c.Flags())
+	l.slo.register(c.Flags())
 	return c
 }
 
@@ -94,7 +102,6 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 	c.Flags().BoolVar(&l.findLimit, "find-limit", false, "go on past the last test of each shape until something gives, then halve the gap")
 	c.Flags().IntVar(&l.maxConcurrent, "max-concurrent", 1024, "highest concurrency --find-limit may go to")
 	c.Flags().StringVar(&l.precise, "until-precise", "", "repeat each test until the 95 % intervals of throughput and latency are that narrow: 5%")
-	l.arrivals.register(c.Flags())
 	c.Flags().IntVar(&l.maxRuns, "max-runs", 20, "most repeats --until-precise may take")
 }
 
@@ -165,8 +172,17 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if l.runs < 1 {
 		return nil, usagef("--runs %d: want 1 or more", l.runs)
 	}
+	if _, err := l.slo.slo(); err != nil {
+		return nil, err
+	}
+	if _, err := l.slo.goodputLimits(); err != nil {
+		return nil, err
+	}
 	if open, err := l.openTest(c); open != nil || err != nil {
 		return open, err
+	}
+	if search, err := l.sloPlan(c); search != nil || err != nil {
+		return search, err
 	}
 	one := c.Flags().Changed("concurrent")
 	if one && l.matrix != "" {
@@ -281,14 +297,18 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 	if err != nil {
 		return err
 	}
+	slo, err := m.load.slo.slo()
+	if err != nil {
+		return err
+	}
 	have = slices.DeleteFunc(have, func(r record.Record) bool {
-		return !slices.ContainsFunc(tests, func(t record.Test) bool { return t.ID == r.TestID })
+		return !m.judged(r, slo) && !slices.ContainsFunc(tests, func(t record.Test) bool { return t.ID == r.TestID })
 	})
 	if len(have) == 0 {
 		return nil
 	}
 	if m.out.json {
-		return a.printJSON(have)
+		return errors.Join(a.printJSON(have), sloMissed(have))
 	}
 	var in report.Input
 	in.Run = m.run
@@ -302,11 +322,14 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 			in.Tests = append(in.Tests, r)
 		}
 	}
+	if in.Analysis, err = sloLadders(m.folder, slo); err != nil {
+		return err
+	}
 	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nRecords: %s. Next: bench analyze --out %s\n", m.folder.Dir(), m.folder.Dir())
-	return nil
+	return sloMissed(have)
 }
 
 func (a *app) printJSON(doc any) error {

@@ -215,6 +215,8 @@ type Detail struct {
 	Precision    *Precision       `json:"precision"` // where repeats were added until it was reached; else null
 	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
 	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
+	SLO          *SLOResult       `json:"slo,omitempty"`
+	Goodput      *Goodput         `json:"goodput,omitempty"`
 	Files        Files            `json:"files"`
 }
 

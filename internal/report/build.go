@@ -96,14 +96,19 @@ func (b builder) limits(withEvidence bool) section {
 		t := &table{caption: b.of(b.f(wLadder, l.InputTokens, l.MaxOutputTokens)), columns: []column{
 			{title: b.t(wLimit)}, {title: b.t(wConcurrent), right: true}, {title: b.t(wCause)}, {title: b.t(wNote), wrap: true}}}
 		var evidence, advice []string
-		for _, x := range []struct {
+		type named struct {
 			name  string
 			limit record.Limit
 			tone  tone
-		}{
+		}
+		var slo []named
+		if l.SLO != nil {
+			slo = []named{{b.t(wSLO), *l.SLO, good}}
+		}
+		for _, x := range append(slo, []named{
 			{b.memoryName(l.OOM), l.OOM, bad}, {b.t(wSurge), l.LatencySurge, warn},
 			{b.t(wSaturation), l.Saturation, warn}, {b.t(wRecommended), l.Recommended, good},
-		} {
+		}...) {
 			t.rows = append(t.rows, b.limitRow(x.name, x.limit, x.tone))
 			lines := x.limit.Evidence
 			if b.lang == Korean {
@@ -201,6 +206,7 @@ func (b builder) tests() section {
 		s.table(b.testTable(b.f(wLadder, recs[0].InputTokens, recs[0].MaxOutputTokens), recs))
 	}
 	b.openTests(&s)
+	s.table(b.goodput())
 	if len(shapes)+len(b.in.Open) == 0 {
 		s.para(b.t(wNoTests))
 	}

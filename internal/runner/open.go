@@ -127,9 +127,9 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 	if spanS > 0 {
 		out.AchievedPerSec, out.MeanInFlight = new(float64(len(ok))/spanS), new(busyS/spanS)
 	}
+	out.Dropped = s.dropped()
 	for _, stop := range s.stops {
 		sent := len(s.repeats[stop.Run])
-		out.Dropped += max(0, stop.Due-sent)
 		out.NotDue += s.test.Requests - max(stop.Due, sent)
 		out.Oversaturated = new(stop.Saturation)
 	}

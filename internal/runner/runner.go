@@ -75,6 +75,9 @@ type Options struct {
 	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
 	// from their means than that share of them.
 	Precise float64
+	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
+	SLO     *record.SLO
+	Goodput *record.Goodput
 	// Next, where not nil, is asked for a further test once all are done, until it has none; why says what it found.
 	Next    func() (t record.Test, more bool, why string, err error)
 	Recheck func(ctx context.Context) error

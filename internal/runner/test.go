@@ -147,6 +147,9 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client, stops: stops}
 	sum.files.Requests = log.Name()
+	if t.Kind != record.KindBaseline {
+		sum.slo, sum.goodput = r.SLO, r.Goodput
+	}
 	if r.Precise > 0 {
 		sum.precision = precision(attempts, r.Precise)
 	}

@@ -67,7 +67,7 @@ var enums = map[reflect.Type][]string{
 
 // neverNull are the lists that their type promises to write also when they are empty.
 var neverNull = map[string]bool{
-	"Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
+	"SLOResult.Metrics": true, "Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
 	"Results.Errors": true, "Trust.Findings": true, "Detail.Repeats": true,
 	"Flight.InFlight": true, "Flight.GPUs": true, "Flight.Server": true,
 	"Analysis.Ladders": true, "Limit.Evidence": true, "Limit.EvidenceKO": true,
