@@ -54,7 +54,8 @@ func simulated(in Input) bool {
 // ladder is all concurrent tests of one shape, by ascending concurrency.
 type ladder struct {
 	input, output int
-	slo           string           // objective that its tests were made for, by sloKey; a sustained load is another than a burst
+	slo           string // objective that its tests were made for, by sloKey; a sustained load is another than a burst
+	workload      record.Workload
 	rungs         []rung           // what judgements rest on
 	all           []rung           // also the left-out ones
 	leftOut       []record.LeftOut // in the order of all
@@ -73,14 +74,15 @@ func buildLadders(in Input) []*ladder {
 	type shape struct {
 		input, output int
 		slo           string
+		workload      record.Workload
 	}
 	byShape := map[shape]*ladder{}
 	var ladders []*ladder
 	for _, rec := range in.Tests {
-		key := shape{rec.InputTokens, rec.MaxOutputTokens, sloKey(rec.Detail.SLO)}
+		key := shape{rec.InputTokens, rec.MaxOutputTokens, sloKey(rec.Detail.SLO), workloadOf(rec)}
 		l := byShape[key]
 		if l == nil {
-			l = &ladder{input: key.input, output: key.output, slo: key.slo, machine: in.Machine}
+			l = &ladder{input: key.input, output: key.output, slo: key.slo, workload: key.workload, machine: in.Machine}
 			byShape[key] = l
 			ladders = append(ladders, l)
 		}
@@ -101,6 +103,14 @@ func buildLadders(in Input) []*ladder {
 		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output), cmp.Compare(a.slo, b.slo))
 	})
 	return ladders
+}
+
+// workloadOf is what a test's requests are beyond their lengths: those of another are another ladder.
+func workloadOf(rec record.Record) record.Workload {
+	if w := rec.Detail.Workload; w != nil {
+		return *w
+	}
+	return record.Workload{}
 }
 
 // leaveOut says whether no judgement may rest on a record.

@@ -10,9 +10,9 @@ import (
 // NextSLORung is the concurrency to test next in the search for the largest that holds an objective: start first, then
 // twice or half of it until one holds and one does not, then the middle between the two. done says why the search ends;
 // added is the number of tests it has made, most the highest concurrency it may go to.
-func NextSLORung(in Input, inputTokens, outputTokens int, slo record.SLO, added, start, most int) (n int, done record.Text) {
+func NextSLORung(in Input, inputTokens, outputTokens int, w record.Workload, slo record.SLO, added, start, most int) (n int, done record.Text) {
 	for _, l := range buildLadders(in) {
-		if l.input == inputTokens && l.output == outputTokens && l.slo == sloKey(&record.SLOResult{SLO: slo}) {
+		if l.input == inputTokens && l.output == outputTokens && l.workload == w && l.slo == sloKey(&record.SLOResult{SLO: slo}) {
 			return l.nextSLO(added, most)
 		}
 	}

@@ -27,7 +27,7 @@ func TestNextSLORung(t *testing.T) {
 			in := Input{Tests: []record.Record{test("T4", 8, 1000, 100), test("T6", 32, 90_000, 100)}}
 			have := map[int]bool{}
 			for added := 0; ; added++ {
-				n, done := NextSLORung(in, 100, 100, objective, added, start, most)
+				n, done := NextSLORung(in, 100, 100, record.Workload{}, objective, added, start, most)
 				if done.En != "" {
 					break
 				}

@@ -118,6 +118,7 @@ type loadFlags struct {
 	matrix         string
 	arrivals       arrivalFlags
 	slo            sloFlags
+	workload       workloadFlags
 	telemetry      string
 	gpuIndex       []int
 }

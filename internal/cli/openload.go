@@ -73,7 +73,7 @@ func (f *loadFlags) openTest(c *cobra.Command) ([]record.Test, error) {
 	case given("num-prompts") == "":
 		return nil, usagef("how many requests? give --num-prompts, or --duration")
 	}
-	t := runner.OpenTest(arrivals, runner.Shape{InputTokens: f.input, OutputTokens: f.output}, f.runs, n, a.most)
+	t := f.shaped(runner.OpenTest(arrivals, f.shape(), f.runs, n, a.most))
 	if err := runner.CheckTest(t); err != nil {
 		return nil, usageError{err}
 	}

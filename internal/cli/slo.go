@@ -116,7 +116,7 @@ func (f *loadFlags) sloStart() int {
 }
 
 func (f *loadFlags) sloTest(n int) record.Test {
-	return runner.SLOTest(n, runner.Shape{InputTokens: f.input, OutputTokens: f.output}, f.runs, f.slo.percentile)
+	return f.shaped(runner.SLOTest(n, f.shape(), f.runs, f.slo.percentile))
 }
 
 // sloSearch makes the tests after the first; nil where no border is looked for.
@@ -125,7 +125,7 @@ func (m *measurement) sloSearch(tests []record.Test) (func() (record.Test, bool,
 	if slo == nil || err != nil || !slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
 		return nil, err
 	}
-	added, ended := 1, false
+	added, ended, shape := 1, false, m.load.shape()
 	return func() (t record.Test, more bool, why string, err error) {
 		if ended {
 			return t, false, "", nil
@@ -134,7 +134,7 @@ func (m *measurement) sloSearch(tests []record.Test) (func() (record.Test, bool,
 		if err != nil {
 			return t, false, "", err
 		}
-		n, done := analysis.NextSLORung(analysis.Input{Run: in.Run, Baselines: in.Baselines, Tests: in.Tests}, m.load.input, m.load.output, *slo,
+		n, done := analysis.NextSLORung(analysis.Input{Run: in.Run, Baselines: in.Baselines, Tests: in.Tests}, shape.InputTokens, shape.OutputTokens, m.load.workload.workload(), *slo,
 			added, m.load.sloStart(), m.load.maxConcurrent)
 		if done.En != "" {
 			ended = true

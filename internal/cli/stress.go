@@ -70,6 +70,7 @@ does. The border is looked for between two tests, each of --runs repeats.`,
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume
+  bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
   bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
@@ -92,6 +93,7 @@ does. The border is looked for between two tests, each of --runs repeats.`,
 	registerStress(c, &l)
 	l.arrivals.register(c.Flags())
 	l.slo.register(c.Flags())
+	l.workload.register(c.Flags())
 	return c
 }
 
@@ -185,6 +187,12 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 		return search, err
 	}
 	one := c.Flags().Changed("concurrent")
+	if err := l.workload.check(c, !one); err != nil {
+		return nil, err
+	}
+	if l.findLimit && l.workload.workload() != (record.Workload{}) {
+		return nil, usagef("--find-limit judges by the plan's rules, for requests of one length; look for a limit of this workload with --max-ttft, --max-tpot or --max-latency")
+	}
 	if one && l.matrix != "" {
 		return nil, usagef("--concurrent and --matrix exclude each other")
 	}
@@ -211,7 +219,7 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if l.requests != 0 && l.requests < l.concurrent {
 		return nil, usagef("--requests %d is less than --concurrent %d: so many would never be in flight", l.requests, l.concurrent)
 	}
-	t := runner.Single(l.concurrent, runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs, l.requests)
+	t := l.shaped(runner.Single(l.concurrent, l.shape(), l.runs, l.requests))
 	if err := runner.CheckTest(t); err != nil {
 		return nil, usagef("--concurrent: %w", err)
 	}

@@ -199,6 +199,9 @@ const lengthTolerance = 0.02
 // sameLoad is true of tests that put the same load on a server. N requests once and N kept in flight for many more
 // are different loads.
 func sameLoad(a, b record.Record) bool {
+	if !reflect.DeepEqual(a.Detail.Workload, b.Detail.Workload) {
+		return false
+	}
 	if x, y := a.Detail.OpenLoad, b.Detail.OpenLoad; x != nil || y != nil {
 		// Of an open load the requests in flight are a result, not the load.
 		return x != nil && y != nil && reflect.DeepEqual(x.Arrivals, y.Arrivals) && x.MaxConcurrency == y.MaxConcurrency &&

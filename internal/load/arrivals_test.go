@@ -126,3 +126,26 @@ func moments(xs []float64) (mean, sd float64) {
 	}
 	return mean, math.Sqrt(sd)
 }
+
+// TestLengths: drawn evenly from all whole numbers of the range, the ends included.
+func TestLengths(t *testing.T) {
+	const n, mean, ratio = 100_000, 50, 0.2 // 40 to 60: 21 lengths
+	counts := map[int]int{}
+	for _, v := range Lengths(n, mean, ratio, Stream(3, "lengths", "t", 0)) {
+		counts[v]++
+	}
+	if len(counts) != 21 {
+		t.Errorf("%d different lengths, want 21", len(counts))
+	}
+	for v, c := range counts {
+		if want := n / 21.0; v < 40 || v > 60 || math.Abs(float64(c)-want) > 5*math.Sqrt(want) {
+			t.Errorf("length %d was drawn %d times, want about %.0f", v, c, want)
+		}
+	}
+	if got := Lengths(3, 7, 0, Stream(3, "lengths", "t", 0)); !slices.Equal(got, []int{7, 7, 7}) {
+		t.Errorf("ratio 0 draws %v", got)
+	}
+	if low := slices.Min(Lengths(1000, 2, 0.9, Stream(3, "lengths", "t", 0))); low != 1 {
+		t.Errorf("the shortest of two tokens on average is %d, want 1", low)
+	}
+}

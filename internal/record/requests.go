@@ -22,12 +22,13 @@ type Test struct {
 	Kind         string `json:"kind"` // KindBaseline, KindConcurrent or KindOpen
 	Purpose      string `json:"purpose,omitempty"`
 	Concurrent   int    `json:"concurrent_requests"`
-	InputTokens  int    `json:"input_tokens"`
+	InputTokens  int    `json:"input_tokens"` // means, where the workload has several
 	OutputTokens int    `json:"max_output_tokens"`
 	Runs         int    `json:"runs"`
 	Requests     int    `json:"requests"` // per repeat
 	// Arrivals is the schedule of an open load; Concurrent is then the most in flight, 0 for no bound.
 	Arrivals *Arrivals `json:"arrivals,omitempty"`
+	Workload *Workload `json:"workload,omitempty"` // nil: every request has the lengths above
 }
 
 // Kinds of test; each has its own record file. [KindOpen] is a third.

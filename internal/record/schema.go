@@ -76,6 +76,9 @@ type Request struct {
 	// Coalesced counts token chunks that shared their read with an earlier token chunk.
 	Coalesced int `json:"coalesced"`
 
+	// PromptSHA256 is the beginning, 16 hexadecimal digits, of the hash of what was asked.
+	PromptSHA256 string `json:"prompt_sha256,omitempty"`
+
 	AskedPromptTokens int    `json:"asked_prompt_tokens"`
 	AskedOutputTokens int    `json:"asked_output_tokens"`
 	PromptTokens      *int   `json:"prompt_tokens,omitempty"`     // usage
@@ -214,6 +217,8 @@ type Detail struct {
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
 	Precision    *Precision       `json:"precision"` // where repeats were added until it was reached; else null
 	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
+	Workload     *Workload        `json:"workload,omitempty"`
+	SentSHA256   string           `json:"sent_sha256,omitempty"` // of the hashes of all prompts, in order
 	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
 	SLO          *SLOResult       `json:"slo,omitempty"`
 	Goodput      *Goodput         `json:"goodput,omitempty"`
@@ -274,7 +279,7 @@ type Energy struct {
 
 // Lengths counts how many requests had exactly the length asked for, as proven by usage.
 type Lengths struct {
-	Asked    int `json:"asked"`
+	Asked    int `json:"asked"` // mean, where requests differ
 	Exact    int `json:"exact"`
 	Differed int `json:"differed"`
 	Unproven int `json:"unproven"` // no usage

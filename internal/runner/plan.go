@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -191,6 +192,11 @@ func CheckTest(t record.Test) error {
 			return fmt.Errorf("%d %s is out of range: want 1 to %d", b.v, b.what, b.max)
 		}
 	}
+	if t.Workload != nil {
+		if err := checkWorkload(t); err != nil {
+			return err
+		}
+	}
 	if !fileName(t.ID) {
 		return fmt.Errorf("the id %q cannot name a file: use up to 64 letters, digits, '-' and '_'", t.ID)
 	}
@@ -204,13 +210,22 @@ func fileName(id string) bool {
 	})
 }
 
+// longest is the most tokens that a request of the test may hold.
+func longest(t record.Test) int {
+	if t.Workload == nil {
+		return t.InputTokens + t.OutputTokens
+	}
+	most := func(mean int) int { return int(math.Ceil(float64(mean) * (1 + t.Workload.RangeRatio))) }
+	return t.Workload.PrefixTokens + most(t.InputTokens-t.Workload.PrefixTokens) + most(t.OutputTokens)
+}
+
 // CheckContext refuses tests whose requests do not fit the server's context: vLLM 0.32 would cut their
 // answers in silence. maxModelLen 0 means the server did not say.
 func CheckContext(tests []record.Test, maxModelLen int) error {
 	var bad []string
 	need := 0
 	for _, t := range tests {
-		if n := t.InputTokens + t.OutputTokens; maxModelLen > 0 && n > maxModelLen {
+		if n := longest(t); maxModelLen > 0 && n > maxModelLen {
 			bad = append(bad, t.ID)
 			need = max(need, n)
 		}

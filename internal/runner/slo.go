@@ -14,9 +14,11 @@ import (
 // requests in all as its percentile needs to be printed (see [stats.MinN]).
 func SLOTest(n int, shape Shape, runs int, percentile float64) record.Test {
 	enough := (stats.MinN(percentile/100) + runs - 1) / runs
-	return record.Test{ID: fmt.Sprintf("slo%d-%s", n, shape), Kind: record.KindConcurrent, Purpose: "sustained, for an objective", Concurrent: n,
+	return record.Test{ID: fmt.Sprintf("slo%d-%s", n, shape), Kind: record.KindConcurrent, Purpose: sloPurpose, Concurrent: n,
 		InputTokens: shape.InputTokens, OutputTokens: shape.OutputTokens, Runs: runs, Requests: max(2*n, enough)}
 }
+
+const sloPurpose = "sustained, for an objective"
 
 // limitOf is one limit with the metric it is of.
 type limitOf struct {

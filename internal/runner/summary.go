@@ -119,6 +119,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
 	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
+	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
@@ -246,9 +247,10 @@ func tokensFrom(rs []record.Request) string {
 
 func lengths(rs []record.Request, of func(record.Request) (asked int, got *int)) record.Lengths {
 	var out record.Lengths
+	sum := 0
 	for _, r := range rs {
 		asked, got := of(r)
-		out.Asked = asked
+		sum += asked
 		switch {
 		case got == nil:
 			out.Unproven++
@@ -257,6 +259,9 @@ func lengths(rs []record.Request, of func(record.Request) (asked int, got *int))
 		default:
 			out.Differed++
 		}
+	}
+	if len(rs) > 0 {
+		out.Asked = (sum + len(rs)/2) / len(rs)
 	}
 	return out
 }

@@ -222,7 +222,7 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 			return ErrInterrupted
 		}
 		event(Event{Kind: WarmingUp, Done: i})
-		send, err := r.prepare(ctx, t, load.Key{Test: t.ID, Index: i, Warmup: true})
+		send, err := r.prepare(ctx, t, work{}, load.Key{Test: t.ID, Index: i, Warmup: true})
 		if err != nil {
 			return err
 		}
@@ -234,15 +234,24 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 	return nil
 }
 
-func (r *run) prepare(ctx context.Context, t record.Test, key load.Key) (Send, error) {
-	text, err := r.Prompts.Make(ctx, t.InputTokens, key)
+func (r *run) prepare(ctx context.Context, t record.Test, w work, key load.Key) (Send, error) {
+	p, err := r.ask(ctx, t, w, key)
 	if err != nil {
 		if gone := r.gone(ctx, t); gone != nil {
 			return nil, gone
 		}
-		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, t.InputTokens, err)
+		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, p.Tokens, err)
 	}
-	return r.Target.Prepare(Prompt{Text: text, Tokens: t.InputTokens, OutputTokens: t.OutputTokens, Salt: r.Prompts.Salt(key)})
+	send, err := r.Target.Prepare(p)
+	if err != nil {
+		return nil, err
+	}
+	hash := p.hash()
+	return func(ctx context.Context) record.Request {
+		req := send(ctx)
+		req.PromptSHA256 = hash
+		return req
+	}, nil
 }
 
 func (r *run) openError(ctx context.Context, t record.Test, err error) error {
@@ -255,10 +264,10 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
 func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
-	sends := make([]Send, t.Requests)
+	sends, w := make([]Send, t.Requests), r.work(t, n)
 	for i := range sends {
 		var err error
-		if sends[i], err = r.prepare(ctx, t, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
+		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
 			return nil, nil, err
 		}
 		if r.draining.Load() {

@@ -26,6 +26,9 @@ const (
 	prefixHitShare = 0.01
 	// prefixVoidShare is the share from which TTFT is not the time of computing a prompt any more.
 	prefixVoidShare = 0.1
+	// prefixSlack is how many tokens of a prompt that shares a prefix may be found beyond it: those of the chat template, and
+	// as far as the block in which the prefix ends.
+	prefixSlack = 48
 	// gaugeSlack is how old what a scrape shows may be: an engine updates its gauges once a step, and answers a
 	// scrape between steps.
 	gaugeSlack = 250 * time.Millisecond
@@ -86,7 +89,7 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 
 func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 	if d.Prompt.Differed > 0 {
-		j.doubt("lengths", "%d of %d prompts were not the %d tokens asked for, by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
+		j.doubt("lengths", "%d of %d prompts were not as long as asked for (%d tokens), by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
 	}
 	if n := d.Prompt.Unproven; n > 0 {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
@@ -131,14 +134,39 @@ func (s *summary) starved(ttftMS float64) string {
 }
 
 func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
-	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil || *v.PrefixHits <= prefixHitShare**v.PrefixQueries {
+	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil {
+		return
+	}
+	hits, queries := *v.PrefixHits, *v.PrefixQueries
+	if s.test.Workload != nil && s.test.Workload.PrefixTokens > 0 {
+		s.sharedPrefix(j, hits, queries)
+		return
+	}
+	if hits <= prefixHitShare*queries {
 		return
 	}
 	say := j.doubt
-	if *v.PrefixHits > prefixVoidShare**v.PrefixQueries {
+	if hits > prefixVoidShare*queries {
 		say = j.void
 	}
-	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
+	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", hits, queries)
+}
+
+// sharedPrefix holds a workload that is to hit the prefix cache against the server's counter: whole blocks of the shared
+// tokens, and of the template before them, are found there by each request, and nothing else is.
+func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
+	n := 0
+	for _, rs := range s.repeats {
+		n += len(rs)
+	}
+	asked := float64(n * s.test.Workload.PrefixTokens)
+	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache, %.0f were shared", hits, queries, asked)
+	switch {
+	case hits > asked+float64(n*prefixSlack):
+		j.doubt("prefix_cache", "that is more than the requests had in common")
+	case hits < asked/2:
+		j.doubt("prefix_cache", "that is less than half of what was shared: the server does not keep prefixes, or had no room for them")
+	}
 }
 
 // foreignTraffic: the server had more requests than this client had in flight.

@@ -1,0 +1,9 @@
+package record
+
+// Workload is what the requests of a test are beyond one length for all of them.
+type Workload struct {
+	// RangeRatio draws each length evenly from (1 − ratio) to (1 + ratio) times the test's, the shared prefix left out.
+	RangeRatio float64 `json:"range_ratio,omitempty"`
+	// PrefixTokens of every prompt are the same in all requests of the test, warm-up included.
+	PrefixTokens int `json:"prefix_tokens,omitempty"`
+}
