@@ -37,6 +37,7 @@ func TestSchemas(t *testing.T) {
 		{0, "", []string{"stress", "--base-url", "sim:", "--concurrent", "2", "--until-precise", "5%", "--out", out("precise")}},
 		{0, "", []string{"stress", "--base-url", "sim:", "--request-rate", "25", "--num-prompts", "1500", "--max-concurrency", "6", "--runs", "1", "--out", out("open")}},
 		{0, "", []string{"stress", "--base-url", "sim:", "--ramp-up-strategy", "linear", "--ramp-up-start-rps", "1", "--ramp-up-end-rps", "3", "--num-prompts", "60", "--random-range-ratio", "0.5", "--random-prefix-len", "100", "--runs", "1", "--out", out("open")}},
+		{0, "", []string{"stress", "--base-url", "sim:", "--request-rate", "3", "--num-prompts", "3", "--dataset-name", "sharegpt", "--dataset-path", "../load/testdata/talks.json", "--runs", "1", "--out", out("open")}},
 		{0, "", []string{"analyze", "--out", out("open"), "--lang", "ko"}},
 		{0, "", []string{"analyze", "--out", out("died")}},
 		{0, "", []string{"stress", "--base-url", url, "--concurrent", "2", "--runs", "1", "--input-tokens", "40", "--output-tokens", "5", "--cooldown", "0s", "--gpu-telemetry", "none", "--out", out("real")}},

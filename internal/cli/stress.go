@@ -34,7 +34,7 @@ against it. It writes baseline_results.json.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
-			return a.measureCommand(c.Context(), &s, &o, &l, func([]record.Record) ([]record.Test, error) { return tests, nil })
+			return a.measureCommand(c.Context(), &s, &o, &l, func(context.Context, *server, []record.Record) ([]record.Test, error) { return tests, nil })
 		},
 	}
 	s.register(c.Flags())
@@ -71,6 +71,7 @@ does. The border is looked for between two tests, each of --runs repeats.`,
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume
   bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
+  bench stress --request-rate 2 --num-prompts 500 --dataset-name sharegpt --dataset-path ShareGPT_V3.json --skip-bad-lines
   bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
@@ -82,7 +83,19 @@ does. The border is looked for between two tests, each of --runs repeats.`,
 			if err != nil {
 				return err
 			}
-			return a.measureCommand(c.Context(), &s, &o, &l, func(have []record.Record) ([]record.Test, error) {
+			answers := 0
+			if c.Flags().Changed("output-tokens") {
+				answers = l.output
+			}
+			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
+				if l.workload.dataset != "" {
+					if err := a.readDataset(ctx, &l, srv, o.seed, plan[0].Requests, answers); err != nil {
+						return nil, err
+					}
+					if plan, err = stressPlan(c, &l); err != nil { // now that the lengths are known
+						return nil, err
+					}
+				}
 				return l.repeats(runner.WithBaselines(plan, have, l.runs))
 			})
 		},
@@ -180,6 +193,14 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.slo.goodputLimits(); err != nil {
 		return nil, err
 	}
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
+		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
+	}
+	changed := c.Flags().Changed
+	held := !changed("concurrent") && !changed("request-rate") && !changed("ramp-up-strategy") && !changed("max-ttft") && !changed("max-tpot") && !changed("max-latency")
+	if err := l.workload.check(c, held); err != nil {
+		return nil, err
+	}
 	if open, err := l.openTest(c); open != nil || err != nil {
 		return open, err
 	}
@@ -187,9 +208,6 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 		return search, err
 	}
 	one := c.Flags().Changed("concurrent")
-	if err := l.workload.check(c, !one); err != nil {
-		return nil, err
-	}
 	if l.findLimit && l.workload.workload() != (record.Workload{}) {
 		return nil, usagef("--find-limit judges by the plan's rules, for requests of one length; look for a limit of this workload with --max-ttft, --max-tpot or --max-latency")
 	}
@@ -226,8 +244,8 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	return []record.Test{t}, nil
 }
 
-// planner makes the plan from what the folder already has.
-type planner func(have []record.Record) ([]record.Test, error)
+// planner makes the plan from what the folder already has, and where it must from what the server tells.
+type planner func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error)
 
 // measureCommand is what baseline and stress have in common.
 func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l *loadFlags, plan planner) error {
@@ -241,7 +259,7 @@ func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l
 	defer m.folder.Close()
 	var tests []record.Test
 	err = a.withMeasurement(ctx, m, func(ctx context.Context, srv *server) error {
-		if tests, err = m.plan(plan); err != nil {
+		if tests, err = m.plan(ctx, srv, plan); err != nil {
 			return err
 		}
 		return a.measure(ctx, m, srv, tests)
@@ -268,12 +286,12 @@ func (a *app) withMeasurement(ctx context.Context, m *measurement, f func(contex
 }
 
 // plan makes the tests of this command and checks each.
-func (m *measurement) plan(plan planner) ([]record.Test, error) {
+func (m *measurement) plan(ctx context.Context, srv *server, plan planner) ([]record.Test, error) {
 	have, err := m.records()
 	if err != nil {
 		return nil, err
 	}
-	tests, err := plan(have)
+	tests, err := plan(ctx, srv, have)
 	if err != nil {
 		return nil, err
 	}

@@ -212,7 +212,7 @@ func fileName(id string) bool {
 
 // longest is the most tokens that a request of the test may hold.
 func longest(t record.Test) int {
-	if t.Workload == nil {
+	if t.Workload == nil || t.Workload.Dataset != "" { // whose requests were held against the context one by one
 		return t.InputTokens + t.OutputTokens
 	}
 	most := func(mean int) int { return int(math.Ceil(float64(mean) * (1 + t.Workload.RangeRatio))) }

@@ -30,9 +30,16 @@ type Target interface {
 // Prompt is one request to make.
 type Prompt struct {
 	Text         string
-	Tokens       int // its length on the server, template included
+	Messages     []load.Message // a conversation in place of Text; nil for a single message
+	Tokens       int            // its length on the server, template included
 	OutputTokens int
 	Salt         string
+}
+
+// Sample is a request of a dataset with its lengths on the server.
+type Sample struct {
+	load.Sample
+	InputTokens int
 }
 
 // Send sends a prepared request once and reports everything about it; a failure is in the record.
@@ -75,6 +82,8 @@ type Options struct {
 	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
 	// from their means than that share of them.
 	Precise float64
+	// Samples are the requests of a repeat, in order, where the tests take them from a dataset; with their lengths.
+	Samples []Sample
 	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
 	SLO     *record.SLO
 	Goodput *record.Goodput

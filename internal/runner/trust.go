@@ -138,6 +138,10 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 		return
 	}
 	hits, queries := *v.PrefixHits, *v.PrefixQueries
+	if s.test.Workload != nil && s.test.Workload.Dataset != "" {
+		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
+		return
+	}
 	if s.test.Workload != nil && s.test.Workload.PrefixTokens > 0 {
 		s.sharedPrefix(j, hits, queries)
 		return

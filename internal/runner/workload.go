@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,6 +25,9 @@ func WithWorkload(t record.Test, w record.Workload) record.Test {
 	if w.PrefixTokens > 0 {
 		more = append(more, fmt.Sprintf("p%d", w.PrefixTokens))
 	}
+	if w.Dataset != "" {
+		more = append(more, w.Dataset+w.SHA256[:min(6, len(w.SHA256))])
+	}
 	if w.RangeRatio > 0 {
 		more = append(more, "r"+number(w.RangeRatio))
 	}
@@ -35,6 +39,8 @@ func WithWorkload(t record.Test, w record.Workload) record.Test {
 func checkWorkload(t record.Test) error {
 	w := t.Workload
 	switch {
+	case w.Dataset != "" && (w.RangeRatio != 0 || w.PrefixTokens != 0):
+		return errors.New("the requests of a dataset have lengths of their own")
 	case !(w.RangeRatio >= 0 && w.RangeRatio < 1):
 		return fmt.Errorf("the range ratio %g is out of range: want 0 or more and less than 1", w.RangeRatio)
 	case w.PrefixTokens < 0 || w.PrefixTokens >= t.InputTokens:
@@ -64,6 +70,17 @@ func (r *run) work(t record.Test, n int) work {
 // ask is what one request of a test asks for. Those of a repeat have lengths of their own where w has them.
 func (r *run) ask(ctx context.Context, t record.Test, w work, key load.Key) (Prompt, error) {
 	p := Prompt{Tokens: t.InputTokens, OutputTokens: t.OutputTokens, Salt: r.Prompts.Salt(key)}
+	if t.Workload != nil && t.Workload.Dataset != "" && !key.Warmup {
+		s := r.Samples[key.Index]
+		p.Tokens, p.OutputTokens = s.InputTokens, s.OutputTokens
+		// One salt a repeat: what the requests of a dataset have in common the server may find, what an earlier repeat
+		// left not.
+		p.Salt = r.Prompts.Salt(load.Key{Test: t.ID, Run: key.Run, Attempt: key.Attempt})
+		if p.Text = s.Messages[0].Content; len(s.Messages) > 1 || s.Messages[0].Role != "user" {
+			p.Text, p.Messages = "", s.Messages
+		}
+		return p, nil
+	}
 	if w.input != nil {
 		p.Tokens, p.OutputTokens = w.input[key.Index], w.output[key.Index]
 	}
@@ -79,7 +96,11 @@ func (r *run) ask(ctx context.Context, t record.Test, w work, key load.Key) (Pro
 
 // hash is the beginning of the hash of what a prompt asks.
 func (p Prompt) hash() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d\x00%s", p.OutputTokens, p.Text))
+	text := p.Text
+	for _, m := range p.Messages {
+		text += m.Role + "\x00" + m.Content + "\x00"
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d\x00%s", p.OutputTokens, text))
 	return hex.EncodeToString(sum[:8])
 }
 
