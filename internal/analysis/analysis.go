@@ -16,8 +16,9 @@ type Input struct {
 	Run       record.Run
 	Baselines []record.Record
 	Tests     []record.Record
-	Sizing    *record.Sizing // nil when none was made
-	Machine   *Machine       // nil where model, card or quantisation are not known
+	Open      []record.Record // open loads: no ladder rests on them
+	Sizing    *record.Sizing  // nil when none was made
+	Machine   *Machine        // nil where model, card or quantisation are not known
 }
 
 // ErrNothing is returned where there is no record at all to judge.
@@ -25,7 +26,7 @@ var ErrNothing = errors.New("no test results to analyse: run `bench stress` (or 
 
 // Analyze judges the records. It fails only with [ErrNothing].
 func Analyze(in Input) (record.Analysis, error) {
-	if len(in.Baselines) == 0 && len(in.Tests) == 0 {
+	if len(in.Baselines)+len(in.Tests)+len(in.Open) == 0 {
 		return record.Analysis{}, ErrNothing
 	}
 	doc := record.Analysis{

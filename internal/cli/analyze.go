@@ -101,7 +101,7 @@ func readInput(folder *record.Folder) (report.Input, error) {
 		return in, err
 	}
 	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests, in.Open))
-	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
+	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Open: in.Open, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
 		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1)}
 	}

@@ -119,6 +119,7 @@ type loadFlags struct {
 	arrivals       arrivalFlags
 	slo            sloFlags
 	workload       workloadFlags
+	shard          shardFlags
 	telemetry      string
 	gpuIndex       []int
 }

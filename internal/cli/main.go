@@ -154,7 +154,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.exportCommand(), a.schemaCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand())
 	for _, c := range root.Commands() {
 		args := c.Args
 		c.Args = func(c *cobra.Command, given []string) error {

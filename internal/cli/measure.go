@@ -80,6 +80,9 @@ func (a *app) begin(m *measurement, s *server) error {
 	}
 	m.run.ToolVersion, m.run.Identity, m.run.Server, m.run.Settings, m.run.GPUs = version(), id, s.info, settings, s.gpuInfo
 	m.run.Host = record.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Kernel: kernel()}
+	if m.load.shard.parsed != nil {
+		m.run.Host.Clock = hostClock()
+	}
 	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
 	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
 	return m.folder.WriteJSON(record.RunFile, m.run)
@@ -113,7 +116,11 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	progress := term.NewProgress(a.screen, term.IsTerminal(a.In))
 	defer progress.Done()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
-	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
+	nonce := a.started
+	if m.load.shard.parsed != nil {
+		nonce = m.load.shard.parsed.StartAt // the same for all shards: what their requests share they share
+	}
+	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, nonce.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return err
 	}
@@ -220,7 +227,7 @@ func (a *app) listenForEnter() {
 func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	requests := 0
 	for _, t := range tests {
-		requests += t.Runs*t.Requests + m.load.warmup
+		requests += t.Runs*t.Share() + m.load.warmup
 	}
 	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
 	a.status("%s", describeServer(s))

@@ -70,6 +70,7 @@ does. The border is looked for between two tests, each of --runs repeats.`,
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume
+  bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 --start-at 2026-01-31T12:00:00Z
   bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
   bench stress --request-rate 2 --num-prompts 500 --dataset-name sharegpt --dataset-path ShareGPT_V3.json --skip-bad-lines
   bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
@@ -79,9 +80,18 @@ does. The border is looked for between two tests, each of --runs repeats.`,
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
 		Args: l.slo.goodputWords,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := l.shard.read(c, a.env); err != nil {
+				return err
+			}
 			plan, err := stressPlan(c, &l)
 			if err != nil {
 				return err
+			}
+			if _, err := l.shard.apply(plan, &s, &o); err != nil {
+				return err
+			}
+			if l.shard.parsed != nil && l.precise != "" {
+				return usagef("--until-precise and --shard exclude each other: shards do not know each other's figures")
 			}
 			answers := 0
 			if c.Flags().Changed("output-tokens") {
@@ -96,6 +106,9 @@ does. The border is looked for between two tests, each of --runs repeats.`,
 						return nil, err
 					}
 				}
+				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
+					return l.shard.apply(plan, &s, &o)
+				}
 				return l.repeats(runner.WithBaselines(plan, have, l.runs))
 			})
 		},
@@ -107,6 +120,7 @@ does. The border is looked for between two tests, each of --runs repeats.`,
 	l.arrivals.register(c.Flags())
 	l.slo.register(c.Flags())
 	l.workload.register(c.Flags())
+	l.shard.register(c.Flags())
 	return c
 }
 

@@ -28,6 +28,7 @@ type Test struct {
 	Requests     int    `json:"requests"` // per repeat
 	// Arrivals is the schedule of an open load; Concurrent is then the most in flight, 0 for no bound.
 	Arrivals *Arrivals `json:"arrivals,omitempty"`
+	Shard    *Shard    `json:"shard,omitempty"`    // nil: one machine sends all of it
 	Workload *Workload `json:"workload,omitempty"` // nil: every request has the lengths above
 }
 

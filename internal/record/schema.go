@@ -169,7 +169,7 @@ type Trust struct {
 // Finding is one reason for doubt.
 type Finding struct {
 	// Check is one of client_lag, coalesced_reads, books, foreign_traffic, foreign_process,
-	// throttling, prefix_cache, lengths, idle, simulated.
+	// throttling, prefix_cache, lengths, idle, simulated, shard.
 	Check    string `json:"check"`
 	Evidence string `json:"evidence"`
 }
@@ -220,6 +220,8 @@ type Detail struct {
 	Workload     *Workload        `json:"workload,omitempty"`
 	SentSHA256   string           `json:"sent_sha256,omitempty"` // of the hashes of all prompts, in order
 	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
+	Shard        *Shard           `json:"shard,omitempty"`
+	Merged       *Merged          `json:"merged,omitempty"`
 	SLO          *SLOResult       `json:"slo,omitempty"`
 	Goodput      *Goodput         `json:"goodput,omitempty"`
 	Files        Files            `json:"files"`
@@ -395,6 +397,7 @@ type Host struct {
 	Arch   string `json:"arch"`
 	CPUs   int    `json:"cpus"`
 	Kernel string `json:"kernel,omitempty"`
+	Clock  *Clock `json:"clock,omitempty"` // of a machine that sent a shard
 }
 
 // Simulation says what was simulated.

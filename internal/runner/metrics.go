@@ -121,10 +121,10 @@ const (
 // settle scrapes until the server has nothing running and its counters stand still, so that the repeat's are
 // whole. Tokens are watched beside finished requests: one whose client went away is counted as finished by no
 // version, but its last tokens are. A scrape that fails is tried once more: after the last repeat no other follows.
-func (s *serverSampling) settle(ctx context.Context) {
+func (s *serverSampling) settle(ctx context.Context, limit time.Duration) {
 	last := [2]float64{-1, -1}
 	failed := 0
-	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(settlePoll) {
+	for start := time.Now(); time.Since(start) < limit; time.Sleep(settlePoll) {
 		got := s.scrape(ctx)
 		if got == nil {
 			if failed++; failed > 1 {

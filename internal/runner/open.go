@@ -130,7 +130,7 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 	out.Dropped = s.dropped()
 	for _, stop := range s.stops {
 		sent := len(s.repeats[stop.Run])
-		out.NotDue += s.test.Requests - max(stop.Due, sent)
+		out.NotDue += s.test.Share() - max(stop.Due, sent)
 		out.Oversaturated = new(stop.Saturation)
 	}
 	return out

@@ -192,6 +192,11 @@ func CheckTest(t record.Test) error {
 			return fmt.Errorf("%d %s is out of range: want 1 to %d", b.v, b.what, b.max)
 		}
 	}
+	if t.Shard != nil {
+		if err := checkShard(t); err != nil {
+			return err
+		}
+	}
 	if t.Workload != nil {
 		if err := checkWorkload(t); err != nil {
 			return err

@@ -18,7 +18,10 @@ type openLoad struct {
 	test    record.Test
 	run     int
 	attempt int
-	due     []time.Duration
+	whole   []time.Duration // the schedule
+	index   []int           // of the requests that this machine sends
+	due     []time.Duration // and when
+	atOnce  int             // most of them in flight; 0 = no bound
 	now     func() int64
 
 	mu      sync.Mutex
@@ -30,15 +33,32 @@ type openLoad struct {
 }
 
 func (r *run) openLoad(t record.Test, n, attempt int) *openLoad {
-	return &openLoad{test: t, run: n, attempt: attempt, now: r.Clock.Now,
-		due: load.Schedule(*t.Arrivals, t.Requests, load.Stream(r.Settings.Seed, "arrivals", t.ID, n))}
+	o := &openLoad{test: t, run: n, attempt: attempt, now: r.Clock.Now, atOnce: t.Concurrent,
+		whole: load.Schedule(*t.Arrivals, t.Requests, load.Stream(r.Settings.Seed, "arrivals", t.ID, n))}
+	o.index, o.due = part(t, o.whole)
+	if t.Shard != nil && t.Concurrent > 0 {
+		o.atOnce = max(1, (t.Concurrent-t.Shard.Index+t.Shard.Of-1)/t.Shard.Of)
+	}
+	return o
 }
 
-// send runs the load until its schedule, the user or saturation ends it.
-func (o *openLoad) send(ctx context.Context, r *run, send load.OpenSend) {
+// part is which requests of a schedule this machine sends, and when.
+func part(t record.Test, whole []time.Duration) (index []int, due []time.Duration) {
+	first, step := 0, 1
+	if t.Shard != nil {
+		first, step = t.Shard.Index, t.Shard.Of
+	}
+	for i := first; i < len(whole); i += step {
+		index, due = append(index, i), append(due, whole[i])
+	}
+	return index, due
+}
+
+// send runs the load from an instant on until its schedule, the user or saturation ends it.
+func (o *openLoad) send(ctx context.Context, r *run, startNS int64, send load.OpenSend) {
 	o.mu.Lock()
-	o.startNS = o.now()
-	plan := load.OpenPlan{StartNS: o.startNS, Due: o.due, Most: o.test.Concurrent,
+	o.startNS = startNS
+	plan := load.OpenPlan{StartNS: startNS, Due: o.due, Most: o.atOnce,
 		Stopped: func() bool { return r.draining.Load() || o.stopped() != nil }}
 	o.mu.Unlock()
 	load.Open(ctx, plan, o.now, send)
@@ -75,7 +95,8 @@ func (o *openLoad) sample(s record.ServerSample) {
 	}
 	at := time.Duration(s.AtNS - o.startNS).Seconds()
 	o.at, o.queue = append(o.at, at), append(o.queue, *s.Waiting)
-	o.end(queueGrows(o.at, o.queue, float64(o.dueBy(s.AtNS))/at, o.variation()))
+	offered, _ := slices.BinarySearch(o.whole, time.Duration(s.AtNS-o.startNS)+1) // by all machines: the queue is of them all
+	o.end(queueGrows(o.at, o.queue, float64(offered)/at, o.variation()))
 }
 
 // end stops the load for a reason, if there is one. o.mu is held.

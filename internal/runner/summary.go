@@ -34,6 +34,7 @@ type summary struct {
 	client       *watch // nil on simulated time
 	precision    *record.Precision
 	stops        map[int]record.Stop // repeats of an open load that ended early
+	merged       *record.Merged      // nil: one machine sent it
 	slo          *record.SLO         // nil where none was asked for
 	goodput      *record.Goodput     // its limits, likewise
 	gpuSampling  *record.GPUSampling
@@ -119,6 +120,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
 	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
+	d.Shard, d.Merged = s.test.Shard, s.merged
 	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))

@@ -88,6 +88,9 @@ func describe(t record.Test) string {
 func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog, content *record.RequestFile, s *sampling, event func(Event)) (record.Record, error) {
 	event(Event{Kind: WaitingForIdle})
 	idleWait, busy := r.waitIdle(ctx, s)
+	if t.Shard != nil {
+		busy = "" // it may be the others' warm-ups
+	}
 	if err := r.warmUp(ctx, t, event); err != nil {
 		return record.Record{}, err
 	}
@@ -109,7 +112,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		}
 		attempt := 0
 		if begun := attempts[n]; len(begun) > 0 {
-			if whole(begun, t.Requests) {
+			if whole(begun, t.Share()) {
 				continue
 			}
 			attempt = begun[0].Attempt + 1
@@ -126,7 +129,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, err
 		}
 		attempts[n] = requests
-		want := t.Requests
+		want := t.Share()
 		if stop != nil {
 			stops[n], want = *stop, len(requests)
 		}
@@ -264,10 +267,20 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
 func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
-	sends, w := make([]Send, t.Requests), r.work(t, n)
+	var open *openLoad
+	index := make([]int, t.Requests)
+	for i := range index {
+		index[i] = i
+	}
+	connections := t.Concurrent
+	if t.Arrivals != nil {
+		open = r.openLoad(t, n, attempt)
+		index, connections = open.index, min(openConnections, or(open.atOnce, openConnections))
+	}
+	sends, w := make([]Send, len(index)), r.work(t, n)
 	for i := range sends {
 		var err error
-		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
+		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: index[i], Attempt: attempt}); err != nil {
 			return nil, nil, err
 		}
 		if r.draining.Load() {
@@ -276,19 +289,20 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	}
 	// Before the connections: a /metrics that hangs must not let them grow too old for the burst.
 	s.sample(ctx)
-	var open *openLoad
-	connections := t.Concurrent
-	if t.Arrivals != nil {
-		open = r.openLoad(t, n, attempt)
-		connections = min(openConnections, or(t.Concurrent, openConnections))
+	if err := r.awaitStart(ctx, t, n, connectAhead); err != nil {
+		return nil, nil, err
 	}
-	if err := r.Target.Open(ctx, min(connections, t.Requests)); err != nil {
+	if err := r.Target.Open(ctx, min(connections, len(sends))); err != nil {
 		return nil, nil, r.openError(ctx, t, err)
+	}
+	startNS, err := r.startOf(t, n)
+	if err != nil {
+		return nil, nil, err
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := make(chan record.Request, t.Requests) // never blocks a sender
+	ended := make(chan record.Request, len(sends)) // never blocks a sender
 	var out []record.Request
 	var writeErr error
 	written := make(chan struct{})
@@ -316,12 +330,12 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	}
 	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
 		req := sends[i](ctx)
-		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, i, attempt, scheduledNS, heldNS
+		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, index[i], attempt, scheduledNS, heldNS
 		ended <- req
 	}
 	if open != nil {
 		s.server.watched(open.sample)
-		open.send(ctx, r, func(ctx context.Context, i int, dueNS, heldNS int64) {
+		open.send(ctx, r, startNS, func(ctx context.Context, i int, dueNS, heldNS int64) {
 			var held *int64
 			if heldNS > 0 {
 				held = &heldNS
@@ -341,7 +355,11 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if writeErr != nil {
 		return nil, nil, writeErr
 	}
-	s.settle(context.WithoutCancel(ctx))
+	limit := settleLimit
+	if t.Shard != nil {
+		limit = shardSettle
+	}
+	s.settle(context.WithoutCancel(ctx), limit)
 	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
 	if open == nil || open.stopped() == nil || r.draining.Load() {
 		return out, nil, nil

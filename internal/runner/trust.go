@@ -43,6 +43,9 @@ const (
 	throttleShare = 0.05
 )
 
+// notEnforced is the finding of a server that ends answers when it likes.
+const notEnforced = "the server does not honour ignore_eos"
+
 // throttled are the reasons for lowered clocks that say the card could not hold what it was built for. The
 // power limit is not among them: it is the usual state of a busy card, and a cause of its own.
 var throttled = []string{"hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown", "reliability"}
@@ -79,9 +82,13 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 		j.doubt("idle", "%s after %.0f s of waiting before the test", s.busy, s.idleWait.Seconds())
 	}
 	s.clientKeptUp(j, rec, all)
-	s.prefixCache(j, rec.Detail.ServerDelta)
-	s.foreignTraffic(j, all)
-	s.books(j, rec.Detail.ServerDelta, all)
+	if s.test.Shard == nil {
+		s.prefixCache(j, rec.Detail.ServerDelta)
+		s.foreignTraffic(j, all)
+		s.books(j, rec.Detail.ServerDelta, all)
+	} else {
+		j.note("shard", "one of %d machines: what the server counted is held against all of them by `bench merge`", s.test.Shard.Of)
+	}
 	s.foreignProcesses(j)
 	s.throttling(j, rec.Detail.GPU)
 	return j.Trust
@@ -95,7 +102,7 @@ func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
 	}
 	if !s.enforced {
-		j.doubt("lengths", "the server does not honour ignore_eos: %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+		j.doubt("lengths", notEnforced+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
 	}
 }
 

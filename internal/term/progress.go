@@ -53,7 +53,7 @@ func (p *Progress) Observe(e runner.Event) {
 	case runner.RepeatStarted:
 		p.draw(true, "%s  run %d/%d", head, e.Run+1, e.Test.Runs)
 	case runner.RequestDone:
-		p.draw(e.Done == e.Test.Requests, "%s  run %d/%d  %d/%d requests%s", head, e.Run+1, e.Test.Runs, e.Done, e.Test.Requests, failures(e.Failed))
+		p.draw(e.Done == e.Test.Share(), "%s  run %d/%d  %d/%d requests%s", head, e.Run+1, e.Test.Runs, e.Done, e.Test.Share(), failures(e.Failed))
 	case runner.TestDone:
 		p.line("%s", ResultLine(*e.Record))
 	case runner.CoolingDown:
