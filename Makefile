@@ -40,7 +40,8 @@ lint: ## gofmt, vet, staticcheck
 	go tool staticcheck ./...
 
 .PHONY: bench
-bench: ## cost of the measuring path and of the simulator
+bench: ## cost of the measuring path, of thousands of streams, of the start, and of the rest
+	BENCH_COST=1 go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart)$$' -v ./internal/vllm
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report ./internal/cli
 
 .PHONY: accuracy
@@ -59,8 +60,13 @@ pages: ## the report in a real Chromium: network, widths, print, sorting, axe's 
 fuzz: ## each fuzz target for FUZZTIME
 	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
 
+.PHONY: hostile
+hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders
+	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles' -v ./internal/cli
+
 .PHONY: e2e
-e2e: build ## T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)
+e2e: build hostile ## all that takes long: hostile servers, kills, fuzzing, and T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)
+	./testdata/fuzz.sh $(or $(FUZZTIME),60s)
 	./testdata/realvllm/e2e.sh $(BIN)
 
 .PHONY: clean

@@ -58,6 +58,17 @@ func page(rs []residual, refused int, skipped map[string]int) string {
 		}
 		p("")
 	}
+	p("### The simulator beside the formula")
+	p("")
+	p("`bench size` prices a load by a formula; the simulator puts each of its requests through V1's scheduler, with the same times of a step. Here are both on the")
+	p("rows of V1 under load. Where a source does not say how many requests it sent, the simulator sends %d for each in flight; lengths lie within %.0f %% of", wavesOfLoop, 100*spreadOfLengths)
+	p("those named, because real requests do not end in lock-step.")
+	p("")
+	b.WriteString(simulatorTable(rs))
+	p("")
+	p("The shares in the formula's TTFT were fitted to such rows, the simulator has nothing that was; it has neither the API process nor the way to the client, so its first")
+	p("tokens come early. `bench size` therefore uses the formula. For open loops, which `size` is not asked for, the simulator is the better one, on few rows.")
+	p("")
 	p("### Rows that are not explained")
 	p("")
 	p("Sound rows more than %s off. Where several figures of one series are off alike, the machine or its client is the likeliest cause.", percent(farOff))

@@ -38,6 +38,7 @@ func Analyze(in Input) (record.Analysis, error) {
 	for _, l := range ladders {
 		doc.Ladders = append(doc.Ladders, l.judge())
 	}
+	doc.Repeats = oddities(slices.Concat(in.Baselines, in.Tests))
 	doc.Expectations = expectations(in, ladders, doc.Ladders)
 	for _, s := range headline(in, ladders, doc.Ladders, doc.Simulated) {
 		doc.Headline = append(doc.Headline, s.En)
@@ -197,8 +198,8 @@ func (l *ladder) judge() record.Ladder {
 	for _, r := range l.all {
 		doc.Tests = append(doc.Tests, r.rec.TestID)
 	}
-	doc.OOM = l.advised(l.oom())
-	doc.LatencySurge = l.advised(l.latencySurge())
+	doc.OOM = l.advised(l.expects(l.oom(), say("the KV cache full", "KV cache 포화가"), fillsKV))
+	doc.LatencySurge = l.advised(l.expects(l.latencySurge(), say("it", "이 지점이"), surges))
 	doc.Saturation = l.advised(l.saturation())
 	doc.Recommended = l.advised(l.recommended(doc.Saturation))
 	if slo := l.sloLimit(); slo != nil {

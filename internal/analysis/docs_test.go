@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"bench/internal/stats"
 )
 
 // TestMethodPage: the bounds that docs/method.md states are those of the code.
@@ -29,6 +31,8 @@ func TestMethodPage(t *testing.T) {
 		fmt.Sprintf("%.0f %% of the mean TTFT, and %.0f ms at least", 100*networkShare, networkMS),
 		fmt.Sprintf("power limit in %.0f %% of the samples or more", 100*powerShare),
 		fmt.Sprintf("accounts for %.0f %% of the mean latency or more", 100*boundShare),
+		fmt.Sprintf("lies more than %.0f %% from the median of the others, and further than %d × their own range", 100*oddShare, oddRanges),
+		fmt.Sprintf("went one way over %d repeats or more (Mann and Kendall's test at 5 %%) by %.0f %% or more in all", stats.MinRepeats, 100*driftShare),
 		fmt.Sprintf("named as near from %.0f %% of the first on", 100*nearShare),
 	} {
 		if !strings.Contains(page, want) {

@@ -16,6 +16,9 @@ type Machine struct {
 	Engine capacity.Engine
 	// Savings are flags that leave more memory to requests, the largest first.
 	Savings []record.Saving
+	// Burst is what the model of the set-up expects of n requests sent at once; nil where there is none, ok false where
+	// the engine would not take them.
+	Burst func(n, inputTokens, outputTokens int) (a Answer, ok bool)
 }
 
 // Bounds of the rules about the machine.

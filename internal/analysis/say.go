@@ -83,6 +83,9 @@ func percent(share float64) string {
 	return strconv.FormatFloat(100*share, 'f', 1, 64) + " %"
 }
 
+// signedPercent prints a change, given as a share.
+func signedPercent(change float64) string { return fmt.Sprintf("%+.1f %%", 100*change) }
+
 // clip shortens a message of a server to n runes.
 func clip(s string, n int) string {
 	r := []rune(s)

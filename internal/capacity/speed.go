@@ -226,30 +226,43 @@ func (s *Stepper) seconds(st *Step) float64 {
 	prefill := s.prefillSeconds(st)
 	switch {
 	case st.Decodes > 0:
-		return s.decodeSeconds(st) + prefill
+		return s.decodeSeconds(st, s.fixedOf(st.Decodes)) + prefill
 	case st.PrefillTokens > 0:
 		return max(math.Hypot(s.firstSeconds, prefill), s.weightSeconds(float64(st.PrefillTokens))+s.hostSeconds)
 	}
 	return 0
 }
 
-func (s *Stepper) decodeSeconds(st *Step) float64 {
-	p := s.decodeParts(st)
-	gemm := math.Cbrt(p.weights*p.weights*p.weights + p.compute*p.compute*p.compute)
-	return max(gemm+p.kv+p.reduce+p.host, s.minSeconds)
+func (s *Stepper) decodeSeconds(st *Step, same fixed) float64 {
+	return max(same.gemm+s.kvSeconds(st)+same.reduce+same.host, s.minSeconds)
 }
 
-// decodeParts are the terms of a decode step. With pipeline stages a step passes all of them with its
-// share of the requests.
-func (s *Stepper) decodeParts(st *Step) parts {
-	requests := float64(st.Decodes) / s.stages
-	return parts{
+// fixed are the terms of a decode step that the length of its requests does not change.
+type fixed struct{ weights, compute, gemm, reduce, host float64 }
+
+// fixedOf are those of a step of so many requests. With pipeline stages a step passes all of them with its share of
+// the requests.
+func (s *Stepper) fixedOf(decodes int) fixed {
+	requests := float64(decodes) / s.stages
+	f := fixed{
 		weights: s.weightSeconds(requests),
 		compute: s.decodeToken * requests,
-		kv:      (s.kvFull*float64(st.DecodeContextTokens) + s.kvWindow*float64(st.DecodeWindowTokens) + s.kvRequest*float64(st.Decodes)) / s.stages / s.kvRate,
 		reduce:  s.reduceFactor * 2 * s.layers * s.reduce.seconds(requests*s.hiddenBytes),
 		host:    s.hostSeconds + s.hostRequest*requests,
 	}
+	f.gemm = math.Cbrt(f.weights*f.weights*f.weights + f.compute*f.compute*f.compute)
+	return f
+}
+
+// kvSeconds is the time to read what the step's requests hold in the KV cache.
+func (s *Stepper) kvSeconds(st *Step) float64 {
+	return (s.kvFull*float64(st.DecodeContextTokens) + s.kvWindow*float64(st.DecodeWindowTokens) + s.kvRequest*float64(st.Decodes)) / s.stages / s.kvRate
+}
+
+// decodeParts are the terms of a decode step.
+func (s *Stepper) decodeParts(st *Step) parts {
+	f := s.fixedOf(st.Decodes)
+	return parts{weights: f.weights, compute: f.compute, kv: s.kvSeconds(st), reduce: f.reduce, host: f.host}
 }
 
 // weightSeconds is the time to read the weights that so many tokens touch: of E experts, E × (1 −

@@ -47,3 +47,18 @@ type Stepper struct {
 
 // StepTime is how long one step takes.
 func (s Stepper) StepTime(st Step) time.Duration { return time.Duration(s.seconds(&st) * 1e9) }
+
+// DecodeTimer is [Stepper.StepTime] for steps of the same number of decoding requests and no prompt: what does not
+// change from one to the next is computed once, the rest in the same order, so that the times are the same.
+type DecodeTimer struct {
+	s    *Stepper
+	same fixed
+}
+
+// Decodes prepares the times of steps of n decoding requests.
+func (s *Stepper) Decodes(n int) DecodeTimer { return DecodeTimer{s, s.fixedOf(n)} }
+
+// StepTime is how long a step of those requests takes at their lengths.
+func (t *DecodeTimer) StepTime(st *Step) time.Duration {
+	return time.Duration(t.s.decodeSeconds(st, t.same) * 1e9)
+}

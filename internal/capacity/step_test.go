@@ -155,3 +155,28 @@ func BenchmarkStepTime(b *testing.B) {
 		_ = s.StepTime(st)
 	}
 }
+
+// TestDecodeTimer: the shorter way to a step's time is not another time.
+func TestDecodeTimer(t *testing.T) {
+	for _, e := range []Engine{{}, {TensorParallel: 4}, {PipelineParallel: 2}, {Version: "0.6.3"}} {
+		m, err := catalog.FindModel("google/gemma-3-12b-it")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := catalog.FindGPU("h100")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewStepper(m, g, e)
+		for _, n := range []int{1, 3, 17, 256} {
+			timer := s.Decodes(n)
+			for _, length := range []int{1, 100, 1023, 1024, 1025, 30_000} {
+				var st Step
+				s.AddDecodes(&st, n, length)
+				if got, want := timer.StepTime(&st), s.StepTime(st); got != want {
+					t.Errorf("%d requests of %d tokens: %v, and %v by itself", n, length, got, want)
+				}
+			}
+		}
+	}
+}

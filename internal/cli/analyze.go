@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"bench/internal/analysis"
 	"bench/internal/record"
 	"bench/internal/report"
+	"bench/internal/sim"
 	"bench/internal/sizing"
 
 	"github.com/spf13/cobra"
@@ -21,11 +23,19 @@ func (a *app) analyzeCommand() *cobra.Command {
 		Use:   "analyze",
 		Short: "Find the limits and their causes, draw charts, write the report (plan, phase 4)",
 		Long: `analyze works from the files of a result folder alone and can be run again and again.
-It writes analysis.json, charts/ and the report as Markdown and as one HTML file.`,
+It writes analysis.json, charts/ and the report as Markdown and as one HTML file.
+Without --out it takes the results here, if only one folder can be meant.`,
 		Example: `  bench analyze
   bench analyze --out results --lang ko`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.analyze(&o) },
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if !c.Flags().Changed("out") {
+				if o.dir, err = a.onlyFolder(); err != nil {
+					return err
+				}
+			}
+			return a.analyze(&o)
+		},
 	}
 	o.register(c.Flags())
 	o.registerReport(c.Flags())
@@ -44,11 +54,12 @@ func (a *app) analyze(o *outFlags) error {
 		return err
 	}
 	defer folder.Close()
-	return a.writeReport(folder, o)
+	return a.writeReport(folder, o, true)
 }
 
-// writeReport analyses what the folder holds, writes analysis.json, charts and report, and shows them.
-func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
+// writeReport analyses what the folder holds, writes analysis.json, charts and report, and shows them; of a run that
+// ended, also what could be asked next.
+func (a *app) writeReport(folder *record.Folder, o *outFlags, ended bool) error {
 	in, err := readInput(folder)
 	if err != nil {
 		return err
@@ -74,10 +85,13 @@ func (a *app) writeReport(folder *record.Folder, o *outFlags) error {
 	if o.json {
 		return a.printJSON(in.Analysis)
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nReport: %s\n", folder.Path(page))
+	if more := next(folder.Dir(), in); ended && more != "" {
+		fmt.Fprintf(a.Out, "Next: %s\n", more)
+	}
 	return nil
 }
 
@@ -103,7 +117,7 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests, in.Open))
 	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Open: in.Open, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
-		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1)}
+		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1), Burst: burstOn(sim.Config{Model: m, GPU: g, Engine: e})}
 	}
 	judged, err := analysis.Analyze(judge)
 	if err != nil {
@@ -111,6 +125,22 @@ func readInput(folder *record.Folder) (report.Input, error) {
 	}
 	in.Analysis = &judged
 	return in, nil
+}
+
+// burstOn puts bursts on a simulated engine: what the model of a set-up expects beyond what was measured.
+func burstOn(c sim.Config) func(n, inputTokens, outputTokens int) (analysis.Answer, bool) {
+	return func(n, inputTokens, outputTokens int) (analysis.Answer, bool) {
+		r, err := sim.Run(c, sim.ClosedLoop(n, n, inputTokens, outputTokens))
+		if err != nil {
+			return analysis.Answer{}, false
+		}
+		var sum time.Duration
+		for _, t := range r.Requests {
+			sum += t.Latency()
+		}
+		return analysis.Answer{LatencyMS: float64(sum) / 1e6 / float64(n),
+			KVFull: r.Preemptions > 0 || r.PeakKVUsage >= 0.99 && r.PeakWaiting > 0}, true
+	}
 }
 
 // missingFiles are data files that records name and the folder does not hold.
@@ -128,6 +158,3 @@ func missingFiles(folder *record.Folder, recs []record.Record) []string {
 	}
 	return out
 }
-
-// tableWidth is what every table of the program fits in.
-const tableWidth = 100

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
+
+	"bench/internal/sim"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -38,10 +42,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("BENCHDIR", filepath.Dir(binary))
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "oneline": oneLine},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "oneline": oneLine, "serve": serve, "await": await},
 	})
 }
 
@@ -69,5 +74,38 @@ func oneLine(ts *testscript.TestScript, neg bool, args []string) {
 	text := []byte(ts.ReadFile(args[0]))
 	if n := bytes.Count(text, []byte("\n")); n != 1 || neg {
 		ts.Fatalf("%d lines, want one:\n%s", n, text)
+	}
+}
+
+// serve serves a simulator in real time until the script ends: serve SETTINGS; $SERVER is its address.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serve SETTINGS")
+	}
+	cfg, err := sim.ParseTarget("sim:" + args[0])
+	ts.Check(err)
+	s, err := sim.New(cfg)
+	ts.Check(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	s.Start()
+	served := make(chan struct{})
+	go func() { defer close(served); s.Serve(l) }()
+	ts.Defer(func() { s.Close(); <-served })
+	ts.Setenv("SERVER", "http://"+l.Addr().String())
+}
+
+// await waits until a program in the background has made a file: await FILE
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			ts.Fatalf("%s did not come in 30 s", args[0])
+		}
 	}
 }

@@ -24,7 +24,7 @@ type compareFlags struct {
 func (a *app) compareCommand() *cobra.Command {
 	var f compareFlags
 	c := &cobra.Command{
-		Use:   "compare A B",
+		Use:   "compare [[A] B]",
 		Short: "Say how B's results differ from A's, and whether that is more than chance",
 		Long: `compare sets the tests that two result folders have in common side by side: each figure's change, its interval and a
 verdict. The repeat is the sampling unit. From five repeats a side on a change has an interval, and all intervals hold
@@ -34,11 +34,19 @@ fewer nothing is decided. A change within 2 % is the same.
 A side may also be a result file of ` + "`vllm bench serve --save-result`" + `, or a folder of such files: those of one
 load are repeats of one test.
 
+Without A, or both, the sides are the results here, the older one A, if only two can be meant.
+
 It exits with 3 if any figure is worse, with --max-regression if any is worse by more than that.`,
 		Example: `  bench compare results-0.19 results-0.20
   bench compare main.results branch.results --max-regression 5% --markdown`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error { return a.compare(&f, args[0], args[1]) },
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			sideA, sideB, err := a.twoFolders(args)
+			if err != nil {
+				return err
+			}
+			return a.compare(&f, sideA, sideB)
+		},
 	}
 	c.Flags().BoolVar(&f.json, "json", false, "print the comparison as JSON")
 	c.Flags().BoolVar(&f.markdown, "markdown", false, "print it as Markdown, for a pull request")
@@ -73,7 +81,7 @@ func (a *app) compare(f *compareFlags, nameA, nameB string) error {
 	case f.markdown:
 		_, err = a.Out.Write(report.MarkdownComparison(doc))
 	default:
-		err = report.TextComparison(a.Out, doc, tableWidth, a.screen.Colour)
+		err = report.TextComparison(a.Out, doc, a.columns(), a.stdout.Live)
 	}
 	switch {
 	case err != nil:

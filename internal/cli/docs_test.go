@@ -2,9 +2,10 @@ package cli_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -19,7 +20,27 @@ func page(t *testing.T, name string) string {
 	return strings.Join(strings.Fields(string(data)), " ")
 }
 
-// TestDocumentedCommands runs the commands in the pages' sh blocks, those of a page one after another in one folder.
+// shellLines are the commands of a page's sh blocks, without their comments.
+func shellLines(text string) (out []string) {
+	in := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "```") {
+			in = line == "```sh"
+			continue
+		}
+		command, _, _ := strings.Cut(line, " #")
+		if command = strings.TrimSpace(command); in && command != "" && !strings.HasPrefix(command, "#") {
+			out = append(out, command)
+		}
+	}
+	return out
+}
+
+// notRun are the programs besides bench that pages tell to start: they build, fetch or need what a test has not.
+var notRun = []string{"make", "git", "cd", "docker", "curl", "export", "source", "pip", "vllm"}
+
+// TestDocumentedCommands runs the commands in the pages' sh blocks, those of a page one after another in one folder, in the place of a server the simulator.
 func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
@@ -27,33 +48,80 @@ func TestDocumentedCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, name := range pages {
+	for _, name := range append(pages, "../../README.md", "../../README.ko.md") {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir, in := t.TempDir(), false
-		for line := range strings.Lines(string(data)) {
-			line = strings.TrimSpace(line)
-			if strings.HasPrefix(line, "```") {
-				in = line == "```sh"
-				continue
-			}
-			command, _, _ := strings.Cut(line, "#")
-			args := strings.Fields(command)
-			if !in || len(args) == 0 || args[0] != "bench" {
-				continue
-			}
-			ran++
-			cmd := exec.CommandContext(t.Context(), binary, args[1:]...)
-			cmd.Dir = dir
-			if said, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s: %s: %v\n%s", name, line, err, said)
+		lines := shellLines(string(data))
+		for _, line := range lines {
+			if first := strings.Fields(line)[0]; first == "bench" || first == "bin/bench" {
+				ran++
+			} else if !slices.Contains(notRun, first) {
+				t.Errorf("%s: what is %s?", name, line)
 			}
 		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			w := newWorkplace(t)
+			if strings.HasPrefix(filepath.Base(name), "README") {
+				w.run(t, "bench stress --concurrent 2 --out results && cp -r results results-before && cp -r results results-after")
+			}
+			for _, line := range lines {
+				first := strings.Fields(line)[0]
+				if strings.HasSuffix(line, "bench simulate") {
+					w.run(t, "timeout --preserve-status -s INT 2 "+line+" --listen 127.0.0.1:0 || [ $? = 130 ]")
+				} else if first == "bench" || first == "bin/bench" {
+					w.run(t, line)
+				}
+			}
+		})
 	}
-	if ran < 8 {
-		t.Errorf("%d commands were found, there were 8 when this was written", ran)
+	if ran < 30 {
+		t.Errorf("%d commands were found, there were more than 30 when this was written", ran)
+	}
+}
+
+// TestReadmesSayTheSame: the Korean README has the commands, the words in code, the links and the figures of the English
+// one, in its order of sections.
+func TestReadmesSayTheSame(t *testing.T) {
+	t.Parallel()
+	english, korean := readRoot(t, "README.md"), readRoot(t, "README.ko.md")
+	for what, pattern := range map[string]string{
+		"code":     "`[^`\n]+`",
+		"links":    `\]\([^)]*\)`,
+		"headings": `(?m)^#+`,
+		"rows":     `(?m)^\|[^|]*\|`,
+		"points":   `(?m)^\* `,
+		"figures":  `[0-9]+(\.[0-9]+)* ?(s|GB|%|m|ms)\b`,
+	} {
+		all := func(text string) []string {
+			found := regexp.MustCompile(pattern).FindAllString(text, -1)
+			if what == "rows" || what == "points" || what == "headings" {
+				return []string{strconv.Itoa(len(found))}
+			}
+			slices.Sort(found)
+			return found
+		}
+		a, b := all(strings.Replace(english, "(README.ko.md)", "(README)", 1)), all(strings.Replace(korean, "(README.md)", "(README)", 1))
+		if !slices.Equal(a, b) {
+			t.Errorf("%s differ:\n%q\n%q", what, a, b)
+		}
+	}
+	if a, b := shellLines(english), shellLines(korean); !slices.Equal(a, b) {
+		t.Errorf("commands differ:\n%q\n%q", a, b)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(english+korean, -1) {
+		readRoot(t, link[1])
+	}
+	makefile := readRoot(t, "Makefile")
+	for _, line := range shellLines(english) {
+		if target, ok := strings.CutPrefix(line, "make "); ok && !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("the Makefile has no %q", target)
+		}
+	}
+	if !strings.Contains(makefile, "run --base-url sim: --out") {
+		t.Error("make demo does not run what this test's commands run")
 	}
 }
 

@@ -35,7 +35,7 @@ func exporterOf(format string) (write exporter, requests bool, err error) {
 func (a *app) exportCommand() *cobra.Command {
 	var format, out string
 	c := &cobra.Command{
-		Use:   "export DIR --format csv|jsonl|benchfmt|prometheus",
+		Use:   "export [DIR] --format csv|jsonl|benchfmt|prometheus",
 		Short: "Write a result folder's requests or figures in a format that other tools read",
 		Long: `export writes what the records of a result folder rest on:
 
@@ -46,9 +46,16 @@ func (a *app) exportCommand() *cobra.Command {
 What is not known is an empty cell, null, or absent, never zero. Simulated results say so.`,
 		Example: `  bench export results --format csv --out requests.csv
   bench export results --format benchfmt --out new.txt && benchstat old.txt new.txt`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.export(args[0], format, out)
+			if len(args) == 1 {
+				return a.export(args[0], format, out)
+			}
+			dir, err := a.onlyFolder()
+			if err != nil {
+				return err
+			}
+			return a.export(dir, format, out)
 		},
 	}
 	c.Flags().StringVar(&format, "format", "", "csv, jsonl, benchfmt or prometheus")

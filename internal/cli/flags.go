@@ -34,6 +34,12 @@ func (a *app) fromEnvironment(c *cobra.Command, _ []string) error {
 	return nil
 }
 
+// What a command without flags means.
+const (
+	defaultURL = "http://localhost:8000"
+	defaultOut = "results"
+)
+
 // serverFlags name the server under test.
 type serverFlags struct {
 	baseURL, served, keyFile string
@@ -41,7 +47,7 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.baseURL, "base-url", "http://localhost:8000", "the server, or sim: for the embedded simulator (sim:gpu=rtx-3090,model=…,quant=w4a16,tp=1)")
+	fs.StringVar(&f.baseURL, "base-url", defaultURL, "the server, or sim: for the embedded simulator (sim:gpu=rtx-3090,model=…,quant=w4a16,tp=1)")
 	fs.StringVar(&f.served, "served-model", "", "served name, where the server has several")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the server's key (else VLLM_API_KEY or OPENAI_API_KEY)")
 	fs.DurationVar(&f.timeout, "timeout", 60*time.Second, "longest time a request may take")
@@ -80,7 +86,7 @@ type outFlags struct {
 }
 
 func (f *outFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.dir, "out", "results", "result folder")
+	fs.StringVar(&f.dir, "out", defaultOut, "result folder")
 	fs.BoolVar(&f.json, "json", false, "print the command's document on stdout as JSON")
 }
 

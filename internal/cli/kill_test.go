@@ -15,8 +15,13 @@ import (
 	"bench/internal/record"
 )
 
-// killsWanted is how often the program is killed at least.
-const killsWanted = 60
+// killsWanted is how often the program is killed at least: more often with make e2e, which sets BENCH_LONG.
+func killsWanted() int {
+	if os.Getenv("BENCH_LONG") != "" {
+		return 1000
+	}
+	return 60
+}
 
 // Kill the program at random instants, resume each time: in the end the folder holds the same records
 // as an undisturbed run's, each request of each repeat once, and nothing that had ended was lost.
@@ -28,7 +33,7 @@ func TestKillAnywhereAndResume(t *testing.T) {
 	args := []string{"stress", "--base-url", "sim:", "--out", dir, "--resume"}
 	kills, ended := 0, 0
 	var seen int // requests found on disk before
-	for kills < killsWanted {
+	for wanted := killsWanted(); kills < wanted; {
 		cmd := exec.Command(binary, args...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -153,4 +158,27 @@ cp -r "$1/r" "$2/r"`
 		t.Errorf("the last line is %q, %v", last, err)
 	}
 	checkFolder(t, filepath.Join(kept, "r"))
+}
+
+// The same where no file system can be mounted: a file that may not grow further ends the run with one clear line,
+// and without the limit the run goes on to the end.
+func TestFileSizeLimit(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "r")
+	limited := exec.Command("sh", "-c", `ulimit -f 80; exec "$0" stress --base-url sim: --out "$1"`, binary, dir) // blocks of 512 bytes or of 1 KiB
+	said, err := limited.CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
+	var last string
+	for _, line := range lines {
+		if strings.HasPrefix(line, "bench: ") {
+			last = line
+		}
+	}
+	if limited.ProcessState.ExitCode() != 1 || !strings.Contains(last, "file too large") || !strings.Contains(last, "--resume") {
+		t.Fatalf("%v, said %q", err, last)
+	}
+	if out, err := exec.Command(binary, "stress", "--base-url", "sim:", "--out", dir, "--resume").CombinedOutput(); err != nil {
+		t.Fatalf("resume: %v\n%s", err, out)
+	}
+	checkFolder(t, dir)
 }

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,18 +45,26 @@ var errNegative = errors.New("negative verdict")
 // app is one call of the program.
 type app struct {
 	Streams
-	env     func(string) string
-	started time.Time // wall time; taken here because virtual time begins elsewhere
-	args    []string
-	screen  term.Screen // of stderr
-	control runner.Control
-	running atomic.Bool // the runner listens to control: an interrupt drains it first
-	virtual atomic.Bool // in virtual time, where no cancellation reaches
+	env       func(string) string
+	started   time.Time // wall time; taken here because virtual time begins elsewhere
+	args      []string
+	stdout    term.Screen
+	stderr    term.Screen
+	control   runner.Control
+	running   atomic.Bool    // the runner listens to control: an interrupt drains it first
+	virtual   atomic.Bool    // in virtual time, where no cancellation reaches
+	resumable atomic.Bool    // results are being recorded that --resume goes on with
+	pressed   chan os.Signal // the interrupt key, where the terminal makes no signal of it
+
+	showing  sync.Mutex
+	progress term.Progress // what is on the screen while tests run, else nil
 }
 
 // Main runs one command and returns its exit code. Signals beyond the second end the process at once.
 func Main(args []string, s Streams, env func(string) string, signals <-chan os.Signal) int {
-	a := &app{Streams: s, env: env, started: time.Now(), args: args, screen: term.NewScreen(s.Err, env("NO_COLOR"))}
+	a := &app{Streams: s, env: env, started: time.Now(), args: args, stdout: term.NewScreen(s.Out, env), stderr: term.NewScreen(s.Err, env),
+		pressed: make(chan os.Signal, 4)}
+	defer a.unwatch() // also when a command breaks down: a terminal in raw mode would be left behind
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go a.handle(ctx, signals, cancel) // ends with ctx
@@ -85,13 +93,15 @@ func (a *app) handle(ctx context.Context, signals <-chan os.Signal, cancel conte
 			}
 			return
 		case <-signals:
+		case <-a.pressed:
 		}
 		a.control.Interrupt()
 		switch {
 		case n >= 3, a.virtual.Load() && !a.running.Load():
+			a.unwatch()
 			os.Exit(exitInterrupted)
 		case n == 1 && a.running.Load():
-			fmt.Fprintln(a.Err, "\ninterrupted: waiting for the requests in flight; once more stops at once")
+			a.status("interrupted: waiting for the requests in flight; once more stops at once")
 		default:
 			cancel(runner.ErrInterrupted)
 		}
@@ -107,10 +117,14 @@ func (a *app) exit(err error) int {
 		return exitNegative
 	}
 	if errors.Is(err, runner.ErrInterrupted) {
-		fmt.Fprintln(a.Err, "bench: interrupted; what had ended is on disk, go on with --resume")
+		if a.resumable.Load() {
+			fmt.Fprintf(a.Err, "bench: interrupted; what had ended is on disk. Next: %s\n", resumeCommand(a.args))
+		} else {
+			fmt.Fprintln(a.Err, "bench: interrupted")
+		}
 		return exitInterrupted
 	}
-	fmt.Fprintf(a.Err, "bench: %s\n", oneLine(err))
+	fmt.Fprintf(a.Err, "bench: %s\n", term.Clean(oneLine(err)))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -136,7 +150,10 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(a.Out, firstWords)
+			return err
+		},
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.Args = func(c *cobra.Command, args []string) error {
@@ -149,13 +166,13 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		}
 		return usagef("unknown command %q; %s", args[0], hint)
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
 	for _, c := range root.Commands() {
+		completeFlags(c)
 		args := c.Args
 		c.Args = func(c *cobra.Command, given []string) error {
 			if err := args(c, given); err != nil {
@@ -170,23 +187,32 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 	return root
 }
 
-// version is what the binary was built from, as far as the build says.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 && (v == "" || v == "(devel)") {
-			return "devel-" + s.Value[:12]
-		}
-	}
-	if v == "" || v == "(devel)" {
-		return "devel"
-	}
-	return v
-}
+// firstWords are what people come for.
+const firstWords = `bench measures a vLLM server. It needs no internet, no Python and no GPU of its own.
+
+How many requests at once can my server take, and what stops it?
+    bench run                      the server on port 8000: some ten minutes, one report
+    bench run --base-url sim:      the same on the embedded simulator, in seconds
+
+Which GPUs carry 50 requests at once?
+    bench size --model google/gemma-3-12b-it --concurrent 50 --context 4096
+
+Can the set-up I was promised work at all?
+    bench verify --model google/gemma-3-12b-it --dtype half --gpu rtx-3090
+
+bench --help lists all commands; bench COMMAND --help has examples of each.
+`
 
 // status prints a line about what is being done; it goes to stderr so that data stays clean.
-func (a *app) status(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }
+func (a *app) status(format string, args ...any) {
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	if a.progress != nil {
+		a.progress.Line(format, args...)
+		return
+	}
+	fmt.Fprintln(a.Err, term.Clean(fmt.Sprintf(format, args...)))
+}
+
+// columns is how wide tables may be: what the terminal has, up to what they were made for.
+func (a *app) columns() int { return min(a.stdout.Width(), term.PlainWidth) }

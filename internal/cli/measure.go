@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -84,6 +84,7 @@ func (a *app) begin(m *measurement, s *server) error {
 		m.run.Host.Clock = hostClock()
 	}
 	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
+	a.resumable.Store(true)
 	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
 	return m.folder.WriteJSON(record.RunFile, m.run)
 }
@@ -108,13 +109,31 @@ func kernel() string {
 }
 
 // measure announces the tests and runs them.
-func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test) error {
+// tpotMS is the time per output token of one request, where it was measured before; it tells how long they take.
+func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []record.Test, tpotMS *float64) error {
 	if err := runner.CheckContext(tests, s.info.MaxModelLen); err != nil {
 		return err
 	}
-	a.announce(m, s, tests)
-	progress := term.NewProgress(a.screen, term.IsTerminal(a.In))
-	defer progress.Done()
+	most := 1
+	for _, t := range tests {
+		most = max(most, t.Concurrent)
+		if t.Arrivals != nil && t.Concurrent == 0 {
+			most = max(most, min(t.Requests, unboundedStreams))
+		}
+	}
+	if s.simulation == nil {
+		if err := vllm.CheckLimits(max(most, m.load.searched())); err != nil {
+			return err
+		}
+	}
+	expected, err := m.expect(tests, tpotMS)
+	if err != nil {
+		return err
+	}
+	a.announce(m, s, tests, expected)
+	virtual := s.simulation != nil && s.simulation.VirtualTime
+	progress := a.watch(s, tests, virtual)
+	defer a.unwatch()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
 	nonce := a.started
 	if m.load.shard.parsed != nil {
@@ -122,12 +141,12 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, nonce.UTC().Format(time.RFC3339Nano))
 	if err != nil {
-		return err
+		return advise(m.server.baseURL, err)
 	}
 	progress.Status("asking whether answers have the length asked for")
 	enforced, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
 	if err != nil {
-		return fmt.Errorf("asking for an answer of a given length: %w", err)
+		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
 	}
 	if !enforced {
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
@@ -148,10 +167,9 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
-	virtual := s.simulation != nil && s.simulation.VirtualTime
 	if !virtual {
 		progress.Status("measuring what this client adds by itself, on loopback")
-		line, err := a.calibrate(ctx, m, tests)
+		line, err := a.calibrate(ctx, m, most)
 		if err != nil {
 			return err
 		}
@@ -159,7 +177,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	a.running.Store(true)
 	defer a.running.Store(false)
-	a.listenForEnter()
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
@@ -183,16 +200,9 @@ func recheck(ctx context.Context, m *measurement, s *server) error {
 	return nil
 }
 
-// calibrate measures the client at the largest load of the plan, notes it in run.json and says what came out. A
+// calibrate measures the client with most streams at once, notes it in run.json and says what came out. A
 // machine on which that does not work is no reason not to measure.
-func (a *app) calibrate(ctx context.Context, m *measurement, tests []record.Test) (line string, err error) {
-	most := 1
-	for _, t := range tests {
-		if t.Arrivals != nil && t.Concurrent == 0 {
-			most = max(most, min(t.Requests, unboundedStreams))
-		}
-		most = max(most, t.Concurrent)
-	}
+func (a *app) calibrate(ctx context.Context, m *measurement, most int) (line string, err error) {
 	got, err := vllm.Calibrate(ctx, most)
 	if err != nil {
 		return "note: " + err.Error(), nil
@@ -210,21 +220,62 @@ func describeCalibration(c record.ClientCalibration) string {
 		c.AddedMaxMS, c.AddedP99MS, 100*c.CoalescedShare, plural(c.Streams, "stream"))
 }
 
-// listenForEnter lets a person at a terminal skip the cooldown. The goroutine waits for the terminal
-// until the process ends; nothing can wake it before.
-func (a *app) listenForEnter() {
-	if !term.IsTerminal(a.In) {
-		return
+// watch shows the run on the terminal, or in lines where there is none. On virtual time it is over before anybody
+// could read a screen, and a goroutine that waits for a key would be waited for.
+func (a *app) watch(s *server, tests []record.Test, virtual bool) term.Progress {
+	var p term.Progress
+	if a.stderr.Live && !virtual {
+		plan := term.Plan{Title: describeServer(s), Tests: tests, HasMetrics: s.info.HasMetrics, Simulated: s.info.Simulated}
+		p = term.NewView(a.stderr, term.NewKeyboard(a.In), plan, term.Wishes{SkipCooldown: a.control.SkipCooldown,
+			StopAfterTest: a.control.StopAfterTest, Interrupt: func() { // a fifth wish to stop says nothing new
+				select {
+				case a.pressed <- os.Interrupt:
+				default:
+				}
+			}})
+	} else {
+		p = term.NewLines(a.stderr, virtual)
 	}
-	go func() {
-		for in := bufio.NewScanner(a.In); in.Scan(); {
-			a.control.SkipCooldown()
-		}
-	}()
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	a.progress = p
+	return p
 }
 
-// announce says what will be done and how long it takes at least.
-func (a *app) announce(m *measurement, s *server, tests []record.Test) {
+// unwatch gives the terminal back.
+func (a *app) unwatch() {
+	a.showing.Lock()
+	defer a.showing.Unlock()
+	if a.progress != nil {
+		a.progress.Done()
+		a.progress = nil
+	}
+}
+
+// expect is how long the tests take at least, by what the folder's last test or one request showed; 0 where nothing did.
+func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
+	have, err := m.records()
+	if err != nil {
+		return 0, err
+	}
+	var perToken time.Duration
+	if tpotMS != nil {
+		perToken = time.Duration(*tpotMS * float64(time.Millisecond))
+	}
+	for _, r := range have {
+		perToken = cmp.Or(runner.PerToken(r), perToken)
+		if m.out.resume {
+			tests = slices.DeleteFunc(slices.Clone(tests), func(t record.Test) bool { return t.ID == r.TestID })
+		}
+	}
+	if perToken == 0 {
+		return 0, nil
+	}
+	return runner.Expect(tests, m.run.Settings, perToken), nil
+}
+
+// announce says what will be done and how long it takes.
+func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
 	requests := 0
 	for _, t := range tests {
 		requests += t.Runs*t.Share() + m.load.warmup
@@ -235,8 +286,10 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	switch {
 	case s.simulation != nil && s.simulation.VirtualTime:
 		line += ", on virtual time"
+	case expected > 0:
+		line += fmt.Sprintf(", at least %v, %v of it cooldown", expected.Round(time.Second), cooldown)
 	case cooldown > 0:
-		line += fmt.Sprintf(", and %v of cooldown", cooldown)
+		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
 	for _, t := range tests {
@@ -253,15 +306,21 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test) {
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
 	}
-	if s.gpuNote != "" {
-		a.status("note: %s", s.gpuNote)
-	}
+	a.sayGPUNote(s)
 	if !s.info.HasMetrics {
 		a.status("note: the server's /metrics cannot be read (%s): its side of the story will be absent", s.info.MetricsAbsent)
 	}
 	if !s.info.HasTokenize {
 		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")
 	}
+}
+
+// sayGPUNote says, once, why no GPU is read or which are.
+func (a *app) sayGPUNote(s *server) {
+	if s.gpuNote != "" {
+		a.status("note: %s", s.gpuNote)
+	}
+	s.gpuNote = ""
 }
 
 // describeServer is one line about what is measured.

@@ -33,8 +33,8 @@ that holds shard-0, shard-1 and so on.
 
 It refuses shards that are not of one load, are incomplete, or whose clocks may lie
 more than 250 ms apart, by what the kernels know of them. The server's and the GPUs' side is shard 0's.`,
-		Example: `  bench merge results --out merged       # results/shard-0, results/shard-1, …
-  bench merge a/shard-0 b/shard-1 --out merged && bench analyze --out merged`,
+		Example: `  bench merge load --out merged            # load/shard-0, load/shard-1, …
+  bench merge a/shard-0 b/shard-1 --out both && bench analyze --out both`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.merge(&f, args, c.Flags().Changed("clock-error"))
@@ -83,7 +83,7 @@ func (a *app) merge(f *mergeFlags, args []string, stated bool) error {
 	if f.out.json {
 		return a.printJSON(merged)
 	}
-	if err := report.Text(a.Out, report.Input{Run: run, Open: merged}, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, report.Input{Run: run, Open: merged}, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nMerged: %s. Next: bench analyze --out %s\n", f.out.dir, f.out.dir)

@@ -77,7 +77,8 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 	}
 	defer m.folder.Close()
 	measured := a.withMeasurement(ctx, m, func(ctx context.Context, s *server) error {
-		if err := a.verifyRun(ctx, m, s, startup); err != nil {
+		tpotMS, err := a.verifyRun(ctx, m, s, startup)
+		if err != nil {
 			return err
 		}
 		tests, err := m.plan(ctx, s, func(_ context.Context, _ *server, have []record.Record) ([]record.Test, error) {
@@ -86,7 +87,7 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 		if err != nil {
 			return err
 		}
-		return a.measure(ctx, m, s, tests)
+		return a.measure(ctx, m, s, tests, tpotMS)
 	})
 	if !reportable(measured) {
 		return measured
@@ -113,7 +114,7 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 			return errors.Join(measured, err)
 		}
 	}
-	return errors.Join(measured, a.writeReport(m.folder, &f.out))
+	return errors.Join(measured, a.writeReport(m.folder, &f.out, measured == nil))
 }
 
 // reportable says whether a run that ended like this leaves something to report on: it went through,
@@ -150,19 +151,20 @@ func runBasis(m *measurement, startup *record.Startup) (sizing.Request, error) {
 	return req, err
 }
 
-// verifyRun is phase 1 inside a run: what is loaded, with nothing claimed.
-func (a *app) verifyRun(ctx context.Context, m *measurement, s *server, startup *record.Startup) error {
+// verifyRun is phase 1 inside a run: what is loaded, with nothing claimed. It returns the time per output token it
+// measured; nil where it measured none.
+func (a *app) verifyRun(ctx context.Context, m *measurement, s *server, startup *record.Startup) (tpotMS *float64, err error) {
 	if m.out.resume {
 		if doc, err := m.folder.ReadVerify(); doc != nil || err != nil {
-			return err
+			return nil, err
 		}
 	}
 	ev, err := a.evidence(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ev.Startup = startup
 	doc := sizing.Verify(nil, ev)
 	doc.CreatedAt, doc.BaseURL = a.started, m.server.baseURL
-	return m.folder.WriteJSON(record.VerifyFile, doc)
+	return ev.TPOTMS, m.folder.WriteJSON(record.VerifyFile, doc)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -75,6 +76,27 @@ func TestServersThatAreNoVLLM(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			io.WriteString(w, `{"error":"Unauthorized"}`)
 		}), "VLLM_API_KEY"},
+		{"a key without a right", handler(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+		}), "check VLLM_API_KEY and --base-url"},
+		{"a loading server", handler(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}), "--wait 10m"},
+		{"a dead engine", handler(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}), "look into the server's log"},
+		{"TLS with a certificate of its own", func(t *testing.T) string {
+			s := httptest.NewUnstartedServer(http.NotFoundHandler())
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			return s.URL
+		}, "SSL_CERT_FILE"},
+		{"HTTP where TLS is asked for", func(t *testing.T) string {
+			s := httptest.NewServer(http.NotFoundHandler())
+			t.Cleanup(s.Close)
+			return strings.Replace(s.URL, "http:", "https:", 1)
+		}, "use http:// in --base-url"},
 		{"no models", handler(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"object":"list","data":[]}`)
 		}), "model"},
@@ -111,7 +133,8 @@ func TestServersThatAreNoVLLM(t *testing.T) {
 	} {
 		url := c.serve(t)
 		code, stdout, stderr := call(t, nil, "stress", "--base-url", url, "--timeout", "2s", "--out", filepath.Join(t.TempDir(), "r"))
-		if code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
+		place := strings.TrimPrefix(strings.TrimPrefix(url, "http://"), "https://")
+		if code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, place) {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q; want code 1 and one line with %q", c.what, code, stdout, stderr, c.want)
 		}
 	}

@@ -50,7 +50,8 @@ GPUs hold N requests at once, what dominates their memory, how fast they answer 
 they cost. It needs no server and no results. Times are computed, with the error found on
 published measurements beside them (docs/accuracy.md). A start-up log of the model
 (--server-log) replaces computed memory by what that server printed, where it holds;
-results (--from) scale computed times, within one class of kernels.
+results (--from) scale computed times, within one class of kernels. Without a model it
+takes the results here, if only one folder can be meant, and the model they measured.
 
 --check holds published figures against what the card can do: name the set-up with --gpu,
 --tensor-parallel-size and --quantization, the load with --concurrent, --input-tokens and
@@ -122,6 +123,11 @@ func (a *app) size(f *sizeFlags) error {
 	if !ok {
 		model, ok = logModel(startup)
 	}
+	if !ok && startup == nil {
+		if model, ok, err = a.measuredModel(f); err != nil {
+			return err
+		}
+	}
 	if !ok {
 		return usagef("which model? name it with --model (for example google/gemma-3-12b-it) or --model-config FILE")
 	}
@@ -166,7 +172,7 @@ func (a *app) showSizing(f *sizeFlags, doc *record.Sizing) (err error) {
 	case f.markdown:
 		return report.MarkdownSizing(a.Out, doc, f.out.lang)
 	}
-	if err := report.TextSizing(a.Out, doc, f.out.lang, tableWidth, a.screen.Colour); err != nil {
+	if err := report.TextSizing(a.Out, doc, f.out.lang, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	if page != "" {
@@ -200,6 +206,25 @@ func writeSizing(dir, lang string, doc *record.Sizing) (page string, err error) 
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
 	return folder.Path(files[len(files)-1]), nil
+}
+
+// measuredModel is the model of the results that are named, or of those here where only one folder can be meant: what
+// was measured is then also what computed times are scaled by.
+func (a *app) measuredModel(f *sizeFlags) (m catalog.Model, ok bool, err error) {
+	if f.from == "" {
+		here := findFolders(".")
+		if len(here) != 1 {
+			return m, false, nil
+		}
+		f.from = here[0].dir
+		a.status("the model and its measured speed are those of the results in %s", f.from)
+	}
+	found, ok := asFolder(f.from)
+	if !ok {
+		return m, false, nil
+	}
+	m, ok = modelOf(found.run.Server)
+	return m, ok, nil
 }
 
 func readPrices(file string) ([]catalog.OwnPrice, error) {
@@ -263,7 +288,7 @@ func (a *app) checkFigures(f *sizeFlags, model catalog.Model) error {
 	if f.out.json {
 		err = a.printJSON(doc)
 	} else {
-		err = report.TextFigures(a.Out, &doc, f.out.lang, tableWidth, a.screen.Colour)
+		err = report.TextFigures(a.Out, &doc, f.out.lang, a.columns(), a.stdout.Live)
 	}
 	if err == nil && doc.Verdict == record.FigureImpossible {
 		return errNegative

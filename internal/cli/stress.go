@@ -52,7 +52,7 @@ func (a *app) stressCommand() *cobra.Command {
 		Short: "Run the concurrency matrix T1–T9 (plan, phase 3), or one test of it",
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
-Enter. A single-request test of a shape is measured first where there is none.
+Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
 It writes concurrent_results.json, a record as each test ends.
 
 --request-rate and --ramp-up-strategy make one test of an open load instead:
@@ -63,14 +63,19 @@ keep up with is stopped and named. The names are those of vllm bench serve.
 
 --max-ttft, --max-tpot and --max-latency look for the largest concurrency at which
 a percentile of the requests stays within the limits, and exit with 3 where none
-does. The border is looked for between two tests, each of --runs repeats.`,
+does. The border is looked for between two tests, each of --runs repeats.
+
+Where one client is not enough, several machines send an open load together, each
+its part of one schedule, and bench merge joins what they measured:
+
+  bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 \
+    --start-at 2026-01-31T12:00:00Z        # and 1/4, 2/4, 3/4 elsewhere`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone
   bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
   bench stress --matrix mine.yaml --resume
-  bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 --start-at 2026-01-31T12:00:00Z
   bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
   bench stress --request-rate 2 --num-prompts 500 --dataset-name sharegpt --dataset-path ShareGPT_V3.json --skip-bad-lines
   bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
@@ -132,6 +137,14 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 	c.Flags().IntVar(&l.maxConcurrent, "max-concurrent", 1024, "highest concurrency --find-limit may go to")
 	c.Flags().StringVar(&l.precise, "until-precise", "", "repeat each test until the 95 % intervals of throughput and latency are that narrow: 5%")
 	c.Flags().IntVar(&l.maxRuns, "max-runs", 20, "most repeats --until-precise may take")
+}
+
+// searched is the highest concurrency that a search for the limit may go to; 0 where none was asked for.
+func (f *loadFlags) searched() int {
+	if slo, err := f.slo.slo(); !f.findLimit && (slo == nil || err != nil) {
+		return 0
+	}
+	return f.maxConcurrent
 }
 
 // precision reads --until-precise; 0 where it was not given.
@@ -276,9 +289,9 @@ func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l
 		if tests, err = m.plan(ctx, srv, plan); err != nil {
 			return err
 		}
-		return a.measure(ctx, m, srv, tests)
+		return a.measure(ctx, m, srv, tests, nil)
 	})
-	if shown := a.showRecords(m, tests); shown != nil {
+	if shown := a.showRecords(m, tests, err == nil); shown != nil {
 		return errors.Join(err, shown)
 	}
 	return err
@@ -331,8 +344,9 @@ func (m *measurement) records() ([]record.Record, error) {
 	return slices.Concat(baselines, tests, open), err
 }
 
-// showRecords prints the records of the tests asked for, as far as there are any.
-func (a *app) showRecords(m *measurement, tests []record.Test) error {
+// showRecords prints the records of the tests asked for, as far as there are any. Where the command did not come to its
+// end, what goes on with it is said with the reason.
+func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error {
 	have, err := m.records()
 	if err != nil {
 		return err
@@ -365,10 +379,18 @@ func (a *app) showRecords(m *measurement, tests []record.Test) error {
 	if in.Analysis, err = sloLadders(m.folder, slo); err != nil {
 		return err
 	}
-	if err := report.Text(a.Out, in, tableWidth, a.screen.Colour); err != nil {
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "\nRecords: %s. Next: bench analyze --out %s\n", m.folder.Dir(), m.folder.Dir())
+	fmt.Fprintf(a.Out, "\nRecords: %s\n", m.folder.Dir())
+	if !ended {
+		return nil
+	}
+	next := append([]string{"stress"}, where(m.server.baseURL, m.folder.Dir())...)
+	if len(in.Tests)+len(in.Open) > 0 {
+		next = append([]string{"analyze"}, where("", m.folder.Dir())...)
+	}
+	fmt.Fprintf(a.Out, "Next: %s\n", command(next...))
 	return sloMissed(have)
 }
 

@@ -74,12 +74,12 @@ func (a *app) await(ctx context.Context, f *serverFlags, s *server) error {
 			}
 		})
 		if err != nil {
-			return err
+			return advise(f.baseURL, err)
 		}
 	}
 	info, err := s.client.Server(ctx)
 	if err != nil {
-		return err
+		return advise(f.baseURL, err)
 	}
 	s.info = info
 	return nil

@@ -105,9 +105,7 @@ func (a *app) evidence(ctx context.Context, s *server) (sizing.Evidence, error) 
 		}
 		ev.TensorParallel = len(s.gpuInfo)
 	}
-	if s.gpuNote != "" {
-		a.status("note: %s", s.gpuNote)
-	}
+	a.sayGPUNote(s)
 	if s.source != nil {
 		a.noteAbsent(s.gpuInfo)
 	}
@@ -129,7 +127,7 @@ func (a *app) decodeSpeed(ctx context.Context, s *server) (*float64, error) {
 	a.status("measuring the decode speed of one request")
 	prompts, err := s.prompts(ctx, "chat", 1, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
-		return nil, fmt.Errorf("measuring the decode speed: %w", err)
+		return nil, advise(s.info.BaseURL, fmt.Errorf("measuring the decode speed: %w", err))
 	}
 	t := target{client: s.client, endpoint: "chat", temperature: 0.7}
 	var best *float64
@@ -227,7 +225,11 @@ func (a *app) writeVerify(folder *record.Folder, doc record.Verify, o *outFlags)
 	if o.json {
 		return a.printJSON(doc)
 	}
-	return report.TextVerify(a.Out, &doc, tableWidth, a.screen.Colour)
+	if err := report.TextVerify(a.Out, &doc, a.columns(), a.stdout.Live); err != nil || doc.Server == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "\nNext: %s\n", command(append([]string{"run"}, where(doc.BaseURL, folder.Dir())...)...))
+	return err
 }
 
 // modelOf is the catalogue's model behind what a server has loaded.

@@ -18,6 +18,9 @@ import (
 	"bench/internal/record"
 )
 
+// HasNVML says whether this build can read GPUs through NVML.
+const HasNVML = true
+
 const nvmlLibrary = "libnvidia-ml.so.1"
 
 // noMemory is what NVML gives as a process's memory where it cannot tell (NVML_VALUE_NOT_AVAILABLE).

@@ -5,6 +5,7 @@ type Analysis struct {
 	Schema       string        `json:"schema"`
 	Simulated    bool          `json:"simulated"`
 	Ladders      []Ladder      `json:"ladders"`      // never null
+	Repeats      []RepeatNote  `json:"repeats"`      // never null; repeats that are unlike the others, and trends
 	Expectations []Expectation `json:"expectations"` // the plan's own, beside what was measured
 	Headline     []string      `json:"headline"`     // three sentences, English
 	HeadlineKO   []string      `json:"headline_ko"`  // the same three, Korean
@@ -22,6 +23,13 @@ type Ladder struct {
 	Saturation      Limit     `json:"saturation"`         // throughput within 5 % of the highest
 	Recommended     Limit     `json:"recommended"`        // concurrency to run at
 	SLO             *Limit    `json:"slo,omitempty"`      // largest concurrency that holds the objective its tests were made for
+}
+
+// RepeatNote is what stands out among the repeats of a test. It changes no figure.
+type RepeatNote struct {
+	TestID string `json:"test_id"`
+	Note   string `json:"note"`
+	NoteKO string `json:"note_ko"`
 }
 
 // LeftOut is a test that no judgement rests on, and why.

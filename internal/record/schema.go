@@ -238,7 +238,7 @@ type Precision struct {
 
 // ClientLoad is how the measuring program itself fared during the repeats.
 type ClientLoad struct {
-	LagMeanMS    float64  `json:"lag_mean_ms"`     // of a goroutine that wants to wake up every 10 ms
+	LagMeanMS    float64  `json:"lag_mean_ms"`     // of a goroutine that wants to wake up every 50 ms
 	LagMaxMS     float64  `json:"lag_max_ms"`      //
 	RunDelayMS   *float64 `json:"run_delay_ms"`    // its threads waited so long for a processor; null where the kernel does not tell
 	GCPauses     int      `json:"gc_pauses"`       // of the garbage collector

@@ -264,6 +264,13 @@ func (b builder) method() section {
 	}
 	s.table(b.repeats())
 	s.para(b.t(wOneByOne))
+	if b.in.Analysis != nil {
+		var notes []string
+		for _, n := range b.in.Analysis.Repeats {
+			notes = append(notes, n.TestID+": "+record.Text{En: n.Note, Ko: n.NoteKO}.In(b.lang))
+		}
+		s.list(notes)
+	}
 	s.table(b.percentiles())
 	s.para(b.t(wTooFew))
 	return s

@@ -29,6 +29,7 @@ type gpuSampling struct {
 	clock  *clock.Clock
 	log    *record.SampleLog[record.GPUSample]
 	name   string // of the log
+	event  func(Event)
 	pace   pace
 	turn   turn // one reading at a time, so that stamps stay in order
 
@@ -49,8 +50,8 @@ type processKey struct {
 	name     string
 }
 
-func newGPUSampling(r *run, requests string) *gpuSampling {
-	g := &gpuSampling{source: r.GPUs, clock: r.Clock, turn: newTurn(), processes: map[processKey]record.GPUProcessSeen{}}
+func newGPUSampling(r *run, requests string, event func(Event)) *gpuSampling {
+	g := &gpuSampling{source: r.GPUs, clock: r.Clock, event: event, turn: newTurn(), processes: map[processKey]record.GPUProcessSeen{}}
 	g.log, g.name = r.Folder.NewGPULog(requests, r.GPUInfo)
 	return g
 }
@@ -70,13 +71,21 @@ func (g *gpuSampling) sample(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	g.keep(samples, err, limited.Err() != nil)
+	if err == nil {
+		g.event(Event{Kind: GPUSampled, GPUs: samples})
+	}
+}
+
+// keep notes one reading, or that it failed; late says that it took too long.
+func (g *gpuSampling) keep(samples []record.GPUSample, err error, late bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.util = 0
 	if err != nil {
 		g.failed++
 		g.failure = cmp.Or(g.failure, err.Error())
-		g.abandoned = limited.Err() != nil
+		g.abandoned = late
 		return
 	}
 	for _, s := range samples {

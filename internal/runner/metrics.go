@@ -29,6 +29,7 @@ type serverSampling struct {
 	clock    *clock.Clock
 	folder   *record.Folder
 	requests string
+	event    func(Event)
 	pace     pace
 	turn     turn // one scrape at a time, so that stamps and deltas stay in order
 
@@ -57,8 +58,8 @@ func (s *serverSampling) watched(f func(record.ServerSample)) {
 	s.watch = f
 }
 
-func newServerSampling(r *run, requests string) *serverSampling {
-	return &serverSampling{target: r.Target, clock: r.Clock, folder: r.Folder, requests: requests, turn: newTurn()}
+func newServerSampling(r *run, requests string, event func(Event)) *serverSampling {
+	return &serverSampling{target: r.Target, clock: r.Clock, folder: r.Folder, requests: requests, event: event, turn: newTurn()}
 }
 
 // scrape reads /metrics once and returns what it saw; nil when it could not.
@@ -80,29 +81,42 @@ func (s *serverSampling) scrape(ctx context.Context) *record.ServerSample {
 	if ctx.Err() != nil {
 		return nil // the test is over: nothing was wrong with the endpoint
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
-		s.failed++
-		s.inRow++
-		s.reason = cmp.Or(s.reason, err.Error())
-		s.abandoned = s.inRow >= scrapeFailures
+		s.miss(err)
 		return nil
 	}
+	row := s.keep(&got, time.Since(began))
+	s.event(Event{Kind: ServerSampled, Server: &row})
+	return &got
+}
+
+func (s *serverSampling) miss(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed++
+	s.inRow++
+	s.reason = cmp.Or(s.reason, err.Error())
+	s.abandoned = s.inRow >= scrapeFailures
+}
+
+// keep stamps a scrape and appends its row to the log.
+func (s *serverSampling) keep(got *record.ServerSample, took time.Duration) record.ServerRow {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.inRow = 0
-	took := time.Since(began)
 	s.took, s.slowest = s.took+took, max(s.slowest, took)
 	got.AtNS = s.clock.Now()
 	if s.log == nil {
-		s.log, s.name = s.folder.NewServerLog(s.requests, &got)
+		s.log, s.name = s.folder.NewServerLog(s.requests, got)
 	}
-	s.err = errors.Join(s.err, s.log.Append(record.Delta(s.last, &got)))
-	s.last = &got
+	row := record.Delta(s.last, got)
+	s.err = errors.Join(s.err, s.log.Append(row))
+	s.last = got
 	s.rows++
 	if s.watch != nil {
-		s.watch(got)
+		s.watch(*got)
 	}
-	return &got
+	return row
 }
 
 func (s *serverSampling) given() bool {

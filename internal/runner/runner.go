@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +92,7 @@ type Options struct {
 	Next    func() (t record.Test, more bool, why string, err error)
 	Recheck func(ctx context.Context) error
 	Control *Control
-	Observe func(Event) // must not block
+	Observe func(Event) // must not block; called by one goroutine at a time
 }
 
 // Control carries a user's wishes into a run. It is atomic because in virtual time no channel or
@@ -99,6 +100,7 @@ type Options struct {
 type Control struct {
 	interrupts atomic.Int32
 	skip       atomic.Bool
+	stop       atomic.Bool
 }
 
 // Interrupt asks once to drain and stop, twice to stop at once.
@@ -106,6 +108,9 @@ func (c *Control) Interrupt() { c.interrupts.Add(1) }
 
 // SkipCooldown ends the cooldown that is running.
 func (c *Control) SkipCooldown() { c.skip.Store(true) }
+
+// StopAfterTest asks to begin no further test, or takes that back.
+func (c *Control) StopAfterTest(yes bool) { c.stop.Store(yes) }
 
 // controlPoll is how often wishes are looked at: below what a person notices.
 const controlPoll = 100 * time.Millisecond
@@ -125,6 +130,8 @@ const (
 	CoolingDown
 	WaitingForServer
 	Note
+	ServerSampled // while a test runs, twice a second
+	GPUSampled    // while a test runs, once a period of the source
 )
 
 // Event is what an observer may show.
@@ -135,7 +142,11 @@ type Event struct {
 	Run           int // repeat, from 0
 	Done, Failed  int // requests of the repeat
 	Remaining     time.Duration
+	Left          *time.Duration // of TestStarted and TestDone: to the end of the plan, about; nil where no test has shown it yet
+	Request       *record.Request
 	Record        *record.Record
+	Server        *record.ServerRow
+	GPUs          []record.GPUSample
 	Text          string
 }
 
@@ -159,6 +170,7 @@ type run struct {
 	Options
 	draining atomic.Bool
 	baseline map[Shape]record.Baseline
+	perToken time.Duration   // latency of the last test by its output tokens; 0 = none has ended
 	said     map[string]bool // what samples are missing, told once
 	again    bool            // the test is begun again after the server died before it ended
 }
@@ -169,6 +181,12 @@ type run struct {
 func Run(ctx context.Context, o Options, tests []record.Test) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	r := &run{Options: o, baseline: map[Shape]record.Baseline{}, said: map[string]bool{}}
+	var observing sync.Mutex // samples come from goroutines of their own
+	r.Observe = func(e Event) {
+		observing.Lock()
+		defer observing.Unlock()
+		o.Observe(e)
+	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -192,7 +210,7 @@ func Run(ctx context.Context, o Options, tests []record.Test) error {
 			}
 			tests = append(tests[:i:i], t)
 		}
-		if err := r.take(ctx, tests[i], i+1, len(tests)); err != nil {
+		if err := r.take(ctx, tests, i); err != nil {
 			return err
 		}
 	}
@@ -214,8 +232,9 @@ func (r *run) another() (t record.Test, more bool, err error) {
 	return t, more, err
 }
 
-// take does one test, with what comes after it.
-func (r *run) take(ctx context.Context, t record.Test, number, total int) error {
+// take does test i, with what comes after it.
+func (r *run) take(ctx context.Context, tests []record.Test, i int) error {
+	t, number, total := tests[i], i+1, len(tests)
 	done, err := r.isDone(t)
 	if err != nil {
 		return err
@@ -224,15 +243,16 @@ func (r *run) take(ctx context.Context, t record.Test, number, total int) error 
 		r.Observe(Event{Kind: TestSkipped, Test: t, Number: number, Total: total})
 		return nil
 	}
-	if r.draining.Load() {
+	if r.draining.Load() || r.Control.stop.Load() {
 		return ErrInterrupted
 	}
+	r.Observe(Event{Kind: TestStarted, Test: t, Number: number, Total: total, Left: r.left(tests[i:])})
 	rec, err := r.testOrReturn(ctx, t, number, total)
 	if err != nil {
 		return err
 	}
 	r.noteBaseline(rec)
-	r.Observe(Event{Kind: TestDone, Test: t, Number: number, Total: total, Record: &rec})
+	r.Observe(Event{Kind: TestDone, Test: t, Number: number, Total: total, Record: &rec, Left: r.leftAfter(tests[i+1:])})
 	if err := r.survive(ctx, t, number, total, &rec); err != nil {
 		return err
 	}
@@ -296,6 +316,7 @@ func (r *run) loadBaselines() error {
 }
 
 func (r *run) noteBaseline(rec record.Record) {
+	r.noteSpeed(rec)
 	if rec.ConcurrentRequests != 1 || rec.Detail.Kind == record.KindOpen || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
 		return
 	}
@@ -392,7 +413,7 @@ func (r *run) cooldown(ctx context.Context, t record.Test, number, total int) {
 	tick := time.NewTicker(controlPoll)
 	defer tick.Stop()
 	for end := time.Now().Add(length); time.Now().Before(end); {
-		if r.draining.Load() || r.Control.skip.Load() {
+		if r.draining.Load() || r.Control.skip.Load() || r.Control.stop.Load() {
 			return
 		}
 		r.Observe(Event{Kind: CoolingDown, Test: t, Number: number, Total: total, Remaining: time.Until(end)})

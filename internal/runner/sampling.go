@@ -18,16 +18,16 @@ type sampling struct {
 	server *serverSampling // nil where /metrics is not
 }
 
-func startSampling(ctx context.Context, r *run, requests string) *sampling {
+func startSampling(ctx context.Context, r *run, requests string, event func(Event)) *sampling {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &sampling{cancel: cancel}
 	if r.HasMetrics {
-		s.server = newServerSampling(r, requests)
+		s.server = newServerSampling(r, requests, event)
 		s.server.scrape(ctx)
 		s.wg.Go(func() { s.server.pace.run(ctx, metricsPeriod, func() { s.server.scrape(ctx) }) })
 	}
 	if r.GPUs != nil {
-		g := newGPUSampling(r, requests)
+		g := newGPUSampling(r, requests, event)
 		s.gpus = g
 		g.list(ctx)
 		g.sample(ctx)

@@ -24,13 +24,12 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 		e.Test, e.Number, e.Total = t, number, total
 		r.Observe(e)
 	}
-	event(Event{Kind: TestStarted})
 	log, content, err := r.openLog(t, event)
 	if err != nil {
 		return record.Record{}, err
 	}
 	defer log.Close()
-	s := startSampling(ctx, r, log.Name())
+	s := startSampling(ctx, r, log.Name(), event)
 	rec, err := r.measure(ctx, t, log, content, s, event)
 	err = errors.Join(err, s.stop())
 	s.notes(r.said, func(text string) { event(Event{Kind: Note, Text: text}) })
@@ -319,7 +318,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 			if !req.Success {
 				bad++
 			}
-			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad})
+			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad, Request: &req})
 			if open != nil {
 				open.ended(out)
 			}

@@ -198,8 +198,16 @@ func TestConformance(t *testing.T) {
 	requests := conformanceRequests()
 	known := 0
 	compare := func(r conformanceRequest) {
-		want := conformed(rawOver(t, dialReal(t, address), r.method, r.path, r.body, r.headers...))
-		got := conformed(raw(t, s, r.method, r.path, r.body, r.headers...))
+		// A server that gets no processor for a while puts two tokens into one event, the real one as the simulator: the
+		// same request then has another form, and is made again. One that always differs still fails.
+		want, got := "", ""
+		for range 5 {
+			want = conformed(rawOver(t, dialReal(t, address), r.method, r.path, r.body, r.headers...))
+			got = conformed(raw(t, s, r.method, r.path, r.body, r.headers...))
+			if want == got || r.differs != "" || !strings.Contains(want, "text/event-stream") {
+				break
+			}
+		}
 		if strings.HasPrefix(r.path, "/metrics") { // its shape is compared below
 			want, got = headOf(want), headOf(got)
 		}

@@ -177,13 +177,33 @@ func (s *Server) answer(conn net.Conn, in *bufio.Reader, req *http.Request) bool
 			cancel()
 		}
 	}()
-	w := newResponse(conn, req)
-	s.handler.ServeHTTP(w, req.WithContext(ctx))
-	err := w.finish()
+	keep := false
+	if recorded := s.config.Faults.Reply; recorded != nil && asksForText(req) {
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			select {
+			case <-ctx.Done(): // the client is gone
+			case <-s.core.done:
+			}
+		}()
+		keep = recorded.send(conn, stopped)
+		cancel()
+		<-stopped
+	} else {
+		w := newResponse(conn, req)
+		s.handler.ServeHTTP(w, req.WithContext(ctx))
+		keep = w.finish() == nil && !w.closeAfter
+	}
 	_ = conn.SetReadDeadline(time.Unix(1, 0)) // long past: wakes the watcher
 	<-watched
 	_ = conn.SetReadDeadline(time.Time{})
-	return err == nil && !w.closeAfter
+	return keep
+}
+
+// asksForText says whether a request is for an answer of the model.
+func asksForText(req *http.Request) bool {
+	return req.Method == http.MethodPost && (req.URL.Path == "/v1/chat/completions" || req.URL.Path == "/v1/completions")
 }
 
 // headerOrder is the order in which vLLM's server writes headers.

@@ -17,11 +17,12 @@ type Faults struct {
 	// Return is how long a dead server refuses connections before it is there again, with counters that begin
 	// anew; 0 = for ever.
 	Return     time.Duration
-	ThrottleAt int     // the cards are throttled in steps that so many requests run in; 0 = never
-	Foreign    int     // requests that another client keeps in flight
-	PrefixHits float64 // share of each prompt that counts as found in the prefix cache
-	UsageOff   int     // prompt tokens that usage says too many
-	HeedEOS    bool    // answers end by themselves whatever ignore_eos says
+	ThrottleAt int       // the cards are throttled in steps that so many requests run in; 0 = never
+	Foreign    int       // requests that another client keeps in flight
+	PrefixHits float64   // share of each prompt that counts as found in the prefix cache
+	UsageOff   int       // prompt tokens that usage says too many
+	Reply      *Recorded // what each request for text gets instead of an answer; nil = an answer
+	HeedEOS    bool      // answers end by themselves whatever ignore_eos says
 	// Struck is the share of the requests that each fault of a single request strikes.
 	Struck [requestFaults]float64
 }

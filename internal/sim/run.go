@@ -225,10 +225,11 @@ func (r *run) skip(step capacity.Step) {
 		alone = next.Sub(r.now)
 	}
 	made, took := 0, time.Duration(0)
+	timer := r.stepper.Decodes(step.Decodes)
 	for ; made < most && took < alone; made++ {
 		step.DecodeContextTokens += step.Decodes
 		step.DecodeWindowTokens += inWindow
-		took += r.stepper.StepTime(step)
+		took += timer.StepTime(&step)
 	}
 	r.now = r.now.Add(took)
 	if made == 0 {

@@ -88,6 +88,10 @@ var settings = []setting{
 	{"in-band-error", "0.1", "share whose stream ends half-way with an error", shareOf(faultError)},
 	{"short", "0.1", "share that gets half of the tokens asked for", shareOf(faultShort)},
 	{"http-429", "0.1", "share that a gateway refuses as too many", shareOf(faultTooMany)},
+	{"reply", "case.http", "what each request for text gets, to the byte; case.ctl says when", func(c *Config, v string) (err error) {
+		c.Faults.Reply, err = ReadRecorded(v)
+		return err
+	}},
 }
 
 // SettingsHelp lists what a target may set, one setting a line.

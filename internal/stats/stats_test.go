@@ -215,3 +215,34 @@ func TestOverRatioCoverage(t *testing.T) {
 		}
 	}
 }
+
+// A trend is seen in random values in at most one case of twenty, and always where every step goes one way.
+func TestTrend(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, n := range []int{5, 6, 8, 10, 11, 20, 50} {
+		const tests = 5000
+		seen := 0
+		for range tests {
+			xs := make([]float64, n)
+			for i := range xs {
+				xs[i] = rng.NormFloat64()
+			}
+			if Trend(xs) {
+				seen++
+			}
+		}
+		if share := float64(seen) / tests; share > 0.06 || share < 0.01 {
+			t.Errorf("%d values: a trend in %.1f %% of random orders, want at most 5", n, 100*share)
+		}
+		up, down, flat := make([]float64, n), make([]float64, n), make([]float64, n)
+		for i := range n {
+			up[i], down[i] = float64(i), -float64(i)
+		}
+		if !Trend(up) || !Trend(down) || Trend(flat) {
+			t.Errorf("%d values: up %v, down %v, flat %v", n, Trend(up), Trend(down), Trend(flat))
+		}
+	}
+	if Trend([]float64{1, 2, 3, 4}) {
+		t.Error("a trend of four values: want none")
+	}
+}

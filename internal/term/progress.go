@@ -2,7 +2,6 @@ package term
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -10,164 +9,237 @@ import (
 	"bench/internal/runner"
 )
 
-// redrawPeriod bounds how often the live line is drawn: more often nobody sees, and drawing costs the
-// client time it should spend on reading streams.
-const redrawPeriod = 100 * time.Millisecond
+// Progress shows a run.
+type Progress interface {
+	// Observe shows one event of it.
+	Observe(runner.Event)
+	// Status shows what is being done before or between tests; the next takes its place where that can be.
+	Status(format string, args ...any)
+	// Line shows a line that stays.
+	Line(format string, args ...any)
+	// Done ends showing and leaves the lines that stay.
+	Done()
+}
 
-// Progress shows a run: on a terminal one line that is redrawn, under lines that stay; elsewhere only
-// the lines that stay.
-type Progress struct {
+// Lines shows a run as lines that stay, for a pipe, a log or a dumb terminal. On a live screen what is being
+// done stands in one more line, which is redrawn.
+type Lines struct {
 	screen  Screen
-	canSkip bool // a person can press Enter
+	virtual bool
 
-	mu     sync.Mutex
-	live   string    // what the live line shows
-	drawn  time.Time // when it was drawn last
-	cooled string    // test whose cooldown was announced
-	waited string    // test after which waiting for the server was announced
+	mu    sync.Mutex
+	said  transcript
+	live  string    // what the live line shows
+	drawn time.Time // when it was drawn last
 }
 
-// NewProgress shows a run on screen. canSkip says whether Enter reaches the program.
-func NewProgress(screen Screen, canSkip bool) *Progress {
-	return &Progress{screen: screen, canSkip: canSkip}
-}
+// NewLines shows a run on screen. On virtual time nothing lasts long enough to be said while it is done.
+func NewLines(screen Screen, virtual bool) *Lines { return &Lines{screen: screen, virtual: virtual} }
 
-// Observe shows one event of a run.
-func (p *Progress) Observe(e runner.Event) {
+// redrawPeriod bounds how often the live line or the view is drawn: more often nobody reads.
+const redrawPeriod = 250 * time.Millisecond
+
+// Observe implements [Progress].
+func (p *Lines) Observe(e runner.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	what := fmt.Sprintf("%d at once", e.Test.Concurrent)
-	if e.Test.Arrivals != nil {
-		what = e.Test.Purpose
+	for _, line := range p.said.lasting(e) {
+		p.line(line)
 	}
-	head := fmt.Sprintf("%s (%d/%d)  %s, %d/%d tokens", e.Test.ID, e.Number, e.Total, what, e.Test.InputTokens, e.Test.OutputTokens)
+	switch {
+	case p.virtual && e.Kind != runner.TestStarted:
+	case p.screen.Live:
+		p.draw(phase(e))
+	case !p.virtual:
+		for _, line := range p.said.passing(e) {
+			p.line(line)
+		}
+	}
+}
+
+// Status implements [Progress].
+func (p *Lines) Status(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := Clean(fmt.Sprintf(format, args...))
+	if !p.screen.Live {
+		p.line(text)
+		return
+	}
+	p.drawn = time.Time{}
+	p.draw(text)
+}
+
+// Line implements [Progress].
+func (p *Lines) Line(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line(Clean(fmt.Sprintf(format, args...)))
+}
+
+// Done implements [Progress].
+func (p *Lines) Done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+}
+
+func (p *Lines) line(text string) {
+	p.clear()
+	fmt.Fprintln(p.screen.W, text)
+}
+
+func (p *Lines) draw(text string) {
+	if text != "" && time.Since(p.drawn) >= redrawPeriod {
+		p.live, p.drawn = text, time.Now()
+		fmt.Fprintf(p.screen.W, "\r\x1b[K%s", cut(text, p.screen.Width()-1))
+	}
+}
+
+func (p *Lines) clear() {
+	if p.live != "" {
+		fmt.Fprint(p.screen.W, "\r\x1b[K")
+		p.live = ""
+	}
+}
+
+// transcript makes lines of a run's events.
+type transcript struct {
+	cooled string // test whose cooldown was said
+	waited string // test after which waiting for the server was said
+}
+
+// lasting are the lines that tell what came out.
+func (t *transcript) lasting(e runner.Event) []string {
 	switch e.Kind {
 	case runner.TestSkipped:
-		p.line("%s (%d/%d)  already measured", e.Test.ID, e.Number, e.Total)
-	case runner.TestStarted:
-		p.draw(true, "%s  starting", head)
-	case runner.WaitingForIdle:
-		p.draw(true, "%s  waiting for an idle server", head)
-	case runner.WarmingUp:
-		p.draw(true, "%s  warm-up %d", head, e.Done+1)
-	case runner.RepeatStarted:
-		p.draw(true, "%s  run %d/%d", head, e.Run+1, e.Test.Runs)
-	case runner.RequestDone:
-		p.draw(e.Done == e.Test.Share(), "%s  run %d/%d  %d/%d requests%s", head, e.Run+1, e.Test.Runs, e.Done, e.Test.Share(), failures(e.Failed))
+		return []string{fmt.Sprintf("%s (%d/%d)  already measured", e.Test.ID, e.Number, e.Total)}
 	case runner.TestDone:
-		p.line("%s", ResultLine(*e.Record))
-	case runner.CoolingDown:
-		p.cooling(e)
+		lines := []string{ResultLine(*e.Record)}
+		for _, f := range findings(*e.Record) {
+			lines = append(lines, fmt.Sprintf("%s  %s: %s", e.Test.ID, f.Check, Clean(f.Evidence)))
+		}
+		return lines
 	case runner.WaitingForServer:
-		p.waiting(e)
+		if t.waited != e.Test.ID {
+			t.waited = e.Test.ID
+			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, Clean(e.Text), span(e.Remaining))}
+		}
 	case runner.Note:
-		p.line("%s  note: %s", e.Test.ID, e.Text)
+		if e.Test.ID == "" {
+			return []string{"note: " + Clean(e.Text)}
+		}
+		return []string{fmt.Sprintf("%s  note: %s", e.Test.ID, Clean(e.Text))}
 	}
+	return nil
 }
 
-// waiting says once that a dead server is waited for, and on a terminal for how long still.
-func (p *Progress) waiting(e runner.Event) {
-	left := e.Remaining.Round(time.Second)
-	if p.waited != e.Test.ID {
-		p.line("%s  the server stopped answering (%s): waiting up to %v for its return", e.Test.ID, e.Text, left)
+// passing are the lines that tell a log what is being done.
+func (t *transcript) passing(e runner.Event) []string {
+	switch e.Kind {
+	case runner.TestStarted:
+		line := describe(e)
+		if e.Left != nil {
+			line += ", about " + span(*e.Left) + " left"
+		}
+		return []string{line}
+	case runner.CoolingDown:
+		if t.cooled != e.Test.ID {
+			t.cooled = e.Test.ID
+			return []string{fmt.Sprintf("%s  cooling down %s", e.Test.ID, span(e.Remaining))}
+		}
 	}
-	p.waited = e.Test.ID
-	p.draw(false, "%s (%d/%d)  waiting for the server's return, %v left", e.Test.ID, e.Number, e.Total, left)
+	return nil
 }
 
-func (p *Progress) cooling(e runner.Event) {
-	seconds := int(e.Remaining.Round(time.Second).Seconds())
-	skip := ""
-	if p.canSkip {
-		skip = " (Enter skips)"
+// findings are those of a record worth a line: all but that it is simulated, which is said once for the run.
+func findings(r record.Record) (out []record.Finding) {
+	for _, f := range r.Trust.Findings {
+		if f.Check != "simulated" {
+			out = append(out, f)
+		}
 	}
-	if !p.screen.Live && p.cooled != e.Test.ID {
-		p.line("%s  cooling down %d s%s", e.Test.ID, seconds, skip)
-	}
-	p.cooled = e.Test.ID
-	p.draw(false, "%s (%d/%d)  cooling down %d s%s", e.Test.ID, e.Number, e.Total, seconds, skip)
+	return out
 }
 
-func failures(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("  %d FAILED", n)
+// describe names a test and its place in the plan.
+func describe(e runner.Event) string {
+	return fmt.Sprintf("%s (%d/%d)  %s, %d/%d tokens", e.Test.ID, e.Number, e.Total, loadOf(e.Test), e.Test.InputTokens, e.Test.OutputTokens)
 }
 
-// Status shows what is being done before or between tests; on a terminal the line is replaced by the next.
-func (p *Progress) Status(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.screen.Live {
-		p.line(format, args...)
-		return
+// phase is what is being done after an event, "" where that is not changed by it.
+func phase(e runner.Event) string {
+	switch e.Kind {
+	case runner.CoolingDown:
+		return fmt.Sprintf("%s (%d/%d)  cooling down %s", e.Test.ID, e.Number, e.Total, span(e.Remaining))
+	case runner.WaitingForServer:
+		return fmt.Sprintf("%s (%d/%d)  waiting for the server's return, %s left", e.Test.ID, e.Number, e.Total, span(e.Remaining))
 	}
-	p.draw(true, format, args...)
+	if step := step(e); step != "" {
+		return describe(e) + "  " + step
+	}
+	return ""
 }
 
-// Line prints a line that stays.
-func (p *Progress) Line(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.line(format, args...)
+// step is where in its test an event is, "" where it does not tell.
+func step(e runner.Event) string {
+	switch e.Kind {
+	case runner.TestStarted:
+		return "starting"
+	case runner.WaitingForIdle:
+		return "waiting for an idle server"
+	case runner.WarmingUp:
+		return fmt.Sprintf("warm-up %d", e.Done+1)
+	case runner.RepeatStarted:
+		return fmt.Sprintf("run %d/%d", e.Run+1, e.Test.Runs)
+	case runner.RequestDone:
+		text := fmt.Sprintf("run %d/%d  %d/%d requests", e.Run+1, e.Test.Runs, e.Done, e.Test.Share())
+		if e.Failed > 0 {
+			text += fmt.Sprintf("  %d FAILED", e.Failed)
+		}
+		return text
+	}
+	return ""
 }
 
-// Done clears the live line.
-func (p *Progress) Done() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
-	p.live = ""
+// span prints a time as people say it, to the second below an hour.
+func span(d time.Duration) string {
+	s := int(max(d, 0).Round(time.Second).Seconds())
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d:%02d min", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d h", s/3600, s%3600/60)
 }
 
-func (p *Progress) line(format string, args ...any) {
-	p.clear()
-	fmt.Fprintf(p.screen.W, format+"\n", args...)
-	p.live = ""
-}
-
-// draw replaces the live line. Without now it waits for its turn.
-func (p *Progress) draw(now bool, format string, args ...any) {
-	if !p.screen.Live || (!now && time.Since(p.drawn) < redrawPeriod) {
-		return
+// loadOf is a test's load in words: how many at once, or when they are due.
+func loadOf(t record.Test) string {
+	if t.Arrivals != nil {
+		return t.Purpose
 	}
-	text := fmt.Sprintf(format, args...)
-	if text == p.live {
-		return
-	}
-	if w := p.screen.Width() - 1; len(text) > w {
-		text = strings.ToValidUTF8(text[:max(w, 0)], "")
-	}
-	fmt.Fprintf(p.screen.W, "\r\x1b[K%s", text)
-	p.live, p.drawn = text, time.Now()
-}
-
-func (p *Progress) clear() {
-	if p.screen.Live && p.live != "" {
-		fmt.Fprint(p.screen.W, "\r\x1b[K")
-	}
+	return fmt.Sprintf("%d at once", t.Concurrent)
 }
 
 // ResultLine is one test's outcome in a line of at most 100 columns.
 func ResultLine(r record.Record) string {
 	text := fmt.Sprintf("%-16s %4d × %d/%d", r.TestID, r.ConcurrentRequests, r.InputTokens, r.MaxOutputTokens)
 	text = fmt.Sprintf("%-31s", text)
-	if v := r.Results.AvgTTFTMS; v != nil {
-		text += fmt.Sprintf(" TTFT %s", millis(*v))
-	}
-	if v := r.Results.AvgTPOTMS; v != nil {
-		text += fmt.Sprintf("  TPOT %s", millis(*v))
-	}
-	if v := r.Results.AvgTotalLatencyMS; v != nil {
-		text += fmt.Sprintf("  latency %s", millis(*v))
+	for _, f := range []struct {
+		name string
+		v    *float64
+	}{{" TTFT ", r.Results.AvgTTFTMS}, {"  TPOT ", r.Results.AvgTPOTMS}, {"  latency ", r.Results.AvgTotalLatencyMS}} {
+		if f.v != nil {
+			text += f.name + millis(*f.v)
+		}
 	}
 	if v := r.Results.ThroughputTokensPerSec; v != nil {
 		text += fmt.Sprintf("  %.0f tok/s", *v)
 	}
 	text += "  " + string(r.Status)
 	if r.Status != record.StatusSuccess {
-		text += ": " + r.Detail.Reason
+		text += ": " + Clean(r.Detail.Reason)
 	}
 	return text
 }

@@ -9,42 +9,48 @@ import (
 	"golang.org/x/term"
 )
 
-// plainWidth is assumed where the width is not known: what tables of this program fit in.
-const plainWidth = 100
+// PlainWidth is assumed where the width is not known: what tables of this program fit in.
+const PlainWidth = 100
 
 // Screen is one output stream and what it can do.
 type Screen struct {
 	W io.Writer
-	// Live says that lines can be redrawn: the stream is a terminal.
+	// Live says that the stream is a terminal that may be coloured and redrawn: not a dumb one, not one that shows
+	// another program while this one is in the background, and not under NO_COLOR, whose users ask for text that stays
+	// text.
 	Live bool
-	// Colour says that colour is wanted: a terminal and no NO_COLOR.
-	Colour bool
-	fd     int
+	fd   int
 }
 
-// NewScreen looks at a stream. noColour is the value of NO_COLOR: any non-empty one switches colour off.
-func NewScreen(w io.Writer, noColour string) Screen {
+// NewScreen looks at a stream; env answers for NO_COLOR and TERM.
+func NewScreen(w io.Writer, env func(string) string) Screen {
 	s := Screen{W: w, fd: -1}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		s.fd = int(f.Fd())
-		s.Live = os.Getenv("TERM") != "dumb"
-		s.Colour = s.Live && noColour == ""
+		s.Live = env("TERM") != "dumb" && env("NO_COLOR") == "" && foreground(s.fd)
 	}
 	return s
 }
 
 // Width is the number of columns now; a resized terminal answers anew.
 func (s Screen) Width() int {
-	if s.fd >= 0 {
-		if w, _, err := term.GetSize(s.fd); err == nil && w > 0 {
-			return w
-		}
-	}
-	return plainWidth
+	width, _ := s.Size()
+	return width
 }
 
-// IsTerminal says whether a person can type into r.
-func IsTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+// Size is the number of columns and lines now.
+func (s Screen) Size() (width, height int) {
+	if s.fd >= 0 {
+		if w, h, err := term.GetSize(s.fd); err == nil && w > 0 && h > 0 {
+			return w, h
+		}
+	}
+	return PlainWidth, 24
+}
+
+// Terminal is the terminal behind r, where a person can type and this program is the one that is listened to: a
+// program in the background would be stopped for reading.
+func Terminal(r io.Reader) (f *os.File, ok bool) {
+	f, ok = r.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd())) && foreground(int(f.Fd()))
 }

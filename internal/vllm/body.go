@@ -41,18 +41,30 @@ func newBody(ex *exchange, resp *http.Response) *body {
 
 // Read gives payload; its error is io.EOF only at the end that the answer's own head announced.
 func (b *body) Read(p []byte) (int, error) {
+	data, err := b.next(len(p))
+	return copy(p, data), err
+}
+
+// payload is what has arrived and was not yet taken of the current chunk, where it lies: valid until
+// the connection is read again. Errors are those of Read.
+func (b *body) payload() ([]byte, error) { return b.next(readBuffer) }
+
+// next is payload of at most so many bytes.
+func (b *body) next(most int) ([]byte, error) {
 	if b.err != nil {
-		return 0, b.err
+		return nil, b.err
 	}
 	if b.chunked && b.left == 0 {
 		if b.err = b.nextChunk(); b.err != nil {
-			return 0, b.err
+			return nil, b.err
 		}
 	}
-	if b.left >= 0 && int64(len(p)) > b.left {
-		p = p[:b.left]
+	br := b.ex.conn.br
+	_, err := br.Peek(1) // waits where nothing is there
+	n := min(br.Buffered(), most)
+	if b.left >= 0 {
+		n = int(min(int64(n), b.left))
 	}
-	n, err := b.ex.conn.br.Read(p)
 	if b.left > 0 {
 		b.left -= int64(n)
 	}
@@ -64,10 +76,12 @@ func (b *body) Read(p []byte) (int, error) {
 	case b.left == 0 && !b.chunked:
 		b.err = io.EOF
 	}
-	if n > 0 {
-		return n, nil
+	if n == 0 {
+		return nil, b.err
 	}
-	return 0, b.err
+	data, _ := br.Peek(n)
+	_, _ = br.Discard(n) // neither fails: so many are buffered
+	return data, nil
 }
 
 // nextChunk reads up to the first byte of the next chunk; io.EOF after the closing zero chunk.
@@ -145,8 +159,14 @@ func (b *body) Close() error {
 	return nil
 }
 
+// content is an answer's payload without its content encoding.
+type content interface {
+	io.ReadCloser
+	payload() ([]byte, error)
+}
+
 // decoded undoes the content encoding. None is ever asked for, but some gateways compress anyway.
-func decoded(b *body, encoding string) (io.ReadCloser, error) {
+func decoded(b *body, encoding string) (content, error) {
 	switch encoding {
 	case "", "identity":
 		return b, nil
@@ -159,7 +179,16 @@ func decoded(b *body, encoding string) (io.ReadCloser, error) {
 // gzipBody begins to decompress at its first Read: the gzip head may come long after HTTP's.
 type gzipBody struct {
 	*body
-	zr *gzip.Reader
+	zr       *gzip.Reader
+	inflated []byte
+}
+
+func (g *gzipBody) payload() ([]byte, error) {
+	if g.inflated == nil {
+		g.inflated = make([]byte, readBuffer)
+	}
+	n, err := g.Read(g.inflated)
+	return g.inflated[:n], err
 }
 
 func (g *gzipBody) Read(p []byte) (int, error) {

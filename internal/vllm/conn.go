@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	readBuffer = 32 << 10
+	// readBuffer is the memory of a connection: some eighty events, so that a flooded one still takes few reads,
+	// and thousands of connections stay small.
+	readBuffer = 16 << 10
 	// headerLimit bounds a response head, which net/http's reader does not.
 	headerLimit = 1 << 20
 )
@@ -55,7 +57,6 @@ type conn struct {
 	net.Conn               // TLS where there is TLS
 	socket   *stampedConn  // what lies under it
 	br       *bufio.Reader // reads Conn
-	scratch  []byte        // for bodies
 	absolute bool          // a plain proxy wants absolute request targets
 	proxy    string        // Proxy-Authorization for such a proxy, or ""
 	readyNS  int64         // since when it was free for the request it now carries
@@ -96,7 +97,7 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	c := &conn{socket: &stampedConn{Conn: raw, clock: d.clock, budget: -1}, scratch: make([]byte, readBuffer)}
+	c := &conn{socket: &stampedConn{Conn: raw, clock: d.clock, budget: -1}}
 	c.Conn = c.socket
 	c.dialNS = d.clock.Now() - beganNS
 	if err := d.secure(ctx, c); err != nil {

@@ -27,6 +27,7 @@ type exchange struct {
 
 	conn        *conn
 	body        *body
+	content     content        // body, decoded
 	response    *http.Response // what go-openai was given
 	stop        func() bool    // ends the watch on the context
 	deadline    time.Time
@@ -159,10 +160,11 @@ func (ex *exchange) readHead(req *http.Request) (*http.Response, error) {
 		c.socket.budget = -1
 		ex.headersNS, ex.status = c.socket.readNS, resp.StatusCode
 		ex.body = newBody(ex, resp)
-		resp.Body, err = decoded(ex.body, strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))))
+		ex.content, err = decoded(ex.body, strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))))
 		if err != nil {
 			return nil, err
 		}
+		resp.Body = ex.content
 		if resp.StatusCode >= 400 {
 			resp.Body = &limitedBody{io.LimitReader(resp.Body, errorLimit), resp.Body}
 		}

@@ -93,7 +93,7 @@ func notHTTP(err error) bool {
 	}
 	text := err.Error()
 	return strings.Contains(text, "malformed") || strings.Contains(text, "gzip:") || strings.Contains(text, "flate:") ||
-		strings.Contains(text, "unsupported transfer encoding")
+		strings.Contains(text, "unsupported transfer encoding") || strings.Contains(text, "http: message cannot")
 }
 
 // connectFailure is for connections that never came to be.
@@ -109,6 +109,8 @@ func connectFailure(at string, err error) *Error {
 		return &Error{Class: record.ErrTimeout, Message: clean(fmt.Sprintf("no connection to %s within %s", at, connectLimit))}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return &Error{Class: record.ErrRefused, Message: "too many open files on this machine: raise the limit (ulimit -n)"}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return &Error{Class: record.ErrRefused, Message: "no local port is left on this machine: widen net.ipv4.ip_local_port_range, or ask for fewer at once"}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Class: record.ErrReset, Message: clean(fmt.Sprintf("the connection to %s broke while it was being set up", at))}
 	}
@@ -225,22 +227,25 @@ func clean(text string) string {
 	return text[:cut] + "…"
 }
 
-// withoutSecrets takes the key and the prompt out of a server's words: validation errors quote
-// what they were sent.
+// quoted is how many bytes in a row of a prompt make a quotation of it.
+const quoted = 16
+
+// withoutSecrets is clean without the key and the prompt in a server's words: validation errors quote what they
+// were sent, from any place on. The text ends where a quotation begins.
 func withoutSecrets(text, key, prompt string) string {
 	if key != "" {
 		text = strings.ReplaceAll(text, key, "[key]")
 	}
-	const quoted = 24 // bytes of a prompt that make a quotation
-	for _, part := range []string{prompt, "'input':", "\"input\":"} {
-		if len(part) > quoted {
-			part = part[:quoted]
-		}
-		if part == "" || part == prompt && len(prompt) < 8 {
-			continue
-		}
-		if i := strings.Index(text, part); i >= 0 {
+	text = clean(text)
+	for _, label := range []string{"'input':", "\"input\":"} { // what validation errors of Python frameworks quote under
+		if i := strings.Index(text, label); i >= 0 {
 			text = text[:i] + "[…]"
+		}
+	}
+	prompt = strings.Join(strings.Fields(prompt), " ")
+	for i := 0; i+quoted <= len(text); i++ {
+		if strings.Contains(prompt, text[i:i+quoted]) {
+			return strings.TrimSpace(strings.TrimSpace(text[:i]) + " […]")
 		}
 	}
 	return text

@@ -158,3 +158,24 @@ func TestClean(t *testing.T) {
 		}
 	}
 }
+
+// A prompt is cut out of a message wherever the quotation begins, and a key wherever it stands; what merely shares
+// a few letters with the prompt stays.
+func TestWithoutSecrets(t *testing.T) {
+	const key, prompt = "sk-0123456789", "time year people way day man thing woman life child"
+	for text, want := range map[string]string{
+		"no: time year people way day":            "no: […]",
+		"no: people way  day\nman thing":          "no: […]",
+		"Bearer sk-0123456789 is wrong":           "Bearer [key] is wrong",
+		"at this time of the year":                "at this time of the year",
+		`{'type': 'x', 'input': {'a': 'secret'}}`: "{'type': 'x', […]",
+		"": "",
+	} {
+		if got := withoutSecrets(text, key, prompt); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+	if got := withoutSecrets("all is well here today", "", ""); got != "all is well here today" {
+		t.Errorf("without secrets it became %q", got)
+	}
+}

@@ -82,25 +82,23 @@ func (s *scanner) key(first bool) (name []byte, ok bool) {
 
 // str reads a string and returns what stands between its quotes, escapes and all.
 func (s *scanner) str() (raw []byte, escaped bool) {
-	s.i++
-	start := s.i
-	for s.i < len(s.b) {
-		switch c := s.b[s.i]; {
+	b, start := s.b, s.i+1
+	for i := start; i < len(b); i++ {
+		switch c := b[i]; {
+		case c > '"' && c != '\\': // most of what there is
 		case c == '"':
-			raw = s.b[start:s.i]
-			s.i++
-			return raw, escaped
+			s.i = i + 1
+			return b[start:i], escaped
 		case c == '\\':
-			escaped = true
+			escaped, s.i = true, i
 			if !s.escape() {
 				s.bad = true
 				return nil, false
 			}
+			i = s.i - 1
 		case c < 0x20:
 			s.bad = true
 			return nil, false
-		default:
-			s.i++
 		}
 	}
 	s.bad = true

@@ -109,16 +109,14 @@ type tally struct {
 func (t *tally) read(ex *exchange) error {
 	var (
 		parser eventParser
-		buf    = ex.conn.scratch
-		src    = ex.response.Body
 		socket = ex.conn.socket
 	)
 	for {
-		n, err := src.Read(buf)
-		if n > 0 && t.events == 0 && len(t.head) < headKept {
-			t.head = append(t.head, buf[:min(n, headKept)]...)
+		b, err := ex.content.payload()
+		if t.events == 0 && len(t.head) < headKept {
+			t.head = append(t.head, b[:min(len(b), headKept)]...)
 		}
-		for b := buf[:n]; len(b) > 0 && !t.r.Done; {
+		for len(b) > 0 && !t.r.Done {
 			ev, used, ok, bad := parser.next(b)
 			if bad != nil {
 				return bad
@@ -266,7 +264,7 @@ func (c *Client) judge(ctx context.Context, t *tally, err error) {
 	}
 	r.Success = class == ""
 	r.Error = class
-	r.Message = clean(withoutSecrets(message, c.key, g.Prompt))
+	r.Message = withoutSecrets(message, c.key, g.Prompt)
 }
 
 // verdict applies the rules of success to a stream that was read to its end.

@@ -81,7 +81,7 @@ func (c *Client) expectOK(path string, a answer) error {
 		return &Error{Class: record.ErrBadPayload, Status: a.status, Message: path + ": " + redirectText(a.status)}
 	}
 	f := statusFailure(a.status, errorText(a.body), len(a.body) == 0)
-	return &Error{Class: f.Class, Status: a.status, Message: clean(withoutSecrets(path+": "+f.Message, c.key, ""))}
+	return &Error{Class: f.Class, Status: a.status, Message: withoutSecrets(path+": "+f.Message, c.key, "")}
 }
 
 // modelCard is one entry of /v1/models. Types nobody needs are not decoded: they vary.

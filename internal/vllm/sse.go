@@ -11,7 +11,7 @@ const maxEvent = 16 << 20
 
 var errEventTooLarge = errors.New("an event of the stream is larger than 16 MiB")
 
-// event is one event of a stream; data is valid until the parser's next call.
+// event is one event of a stream; data is valid until the parser's next call, as long as the bytes given to it are.
 type event struct {
 	data []byte
 	// failed: its type is error, or it came as a line of the field "error", which some servers
@@ -38,6 +38,9 @@ type eventParser struct {
 func (p *eventParser) next(b []byte) (ev event, n int, ok bool, err error) {
 	if p.emitted {
 		p.clear()
+	}
+	if data, n := p.whole(b); n > 0 {
+		return event{data: data}, n, true, nil
 	}
 	for n < len(b) {
 		if p.skipLF {
@@ -72,6 +75,23 @@ func (p *eventParser) next(b []byte) (ev event, n int, ok bool, err error) {
 		}
 	}
 	return event{}, n, false, nil
+}
+
+// whole is the usual event: one data line and a blank line, with which b begins, and nothing left over from before.
+// Its data stays where it is. n is 0 where b does not begin so.
+func (p *eventParser) whole(b []byte) (data []byte, n int) {
+	if !p.began || p.skipLF || p.joined || p.failed || len(p.line) > 0 || !bytes.HasPrefix(b, []byte("data: ")) {
+		return nil, 0
+	}
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 || end+1 == len(b) || b[end+1] != '\n' {
+		return nil, 0
+	}
+	data = b[len("data: "):end]
+	if len(data) == 0 || bytes.IndexByte(data, '\r') >= 0 {
+		return nil, 0
+	}
+	return data, end + 2
 }
 
 // take reads one line and says whether it completed an event.

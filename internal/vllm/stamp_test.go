@@ -104,7 +104,7 @@ func compileRaw(t *testing.T) string {
 
 func cBurst(t *testing.T, bin string, port, n int, id string) map[string]stamps {
 	t.Helper()
-	text, err := exec.Command(bin, strconv.Itoa(port), strconv.Itoa(n), id).Output()
+	text, err := exec.Command(bin, strconv.Itoa(port), id, strconv.Itoa(referenceTokens), strconv.Itoa(n)).Output()
 	if err != nil {
 		t.Fatalf("the C client: %v", err)
 	}
@@ -195,7 +195,7 @@ func TestStamps(t *testing.T) {
 // measure runs all clients in turns with n requests in flight.
 func measure(t *testing.T, bin string, n int) map[string][]lateness {
 	t.Helper()
-	ref := startReference(t, n)
+	ref := startReference(t, n, referenceStep)
 	c := newClient(t, Options{BaseURL: "http://127.0.0.1:" + strconv.Itoa(ref.port)})
 	results := map[string][]lateness{}
 	for round := range rounds + 1 {

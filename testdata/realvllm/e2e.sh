@@ -46,6 +46,9 @@ wait "$measuring"
 BENCH_E2E_SERVER=http://127.0.0.1:$port go test -count=1 -run TestConformance -v ./internal/sim
 "$here/server.sh" stop "$port"
 
+# A client that others wrote must take the simulator for a server.
+BENCH_E2E_CLIENT=$here/../../.vllm/bin/python BENCH_E2E_TOKENIZER=$here/../../.vllm-run/tiny-gemma go test -count=1 -run TestForeignClient -v ./internal/cli
+
 # A pool too small for its requests, so that they are preempted, and the simulator's scheduler must preempt the
 # same; then the engine is killed under a test, and the server comes back with two slots while the client waits
 # for it.

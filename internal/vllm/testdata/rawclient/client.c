@@ -1,5 +1,6 @@
 // A bare client to compare stamps with: one thread, epoll, no parsing beyond a search for bytes.
-// usage: client PORT N ID; writes "ID-i sent first last" per request, monotonic nanoseconds.
+// usage: client PORT ID TOKENS N [N…]: bursts of N requests of so many tokens, one after another.
+// Writes "ID-i sent first last" per request of each burst, monotonic nanoseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -19,11 +20,11 @@ static long long now(void) {
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-int main(int argc, char **argv) {
-	if (argc != 4) return 2;
-	int port = atoi(argv[1]), n = atoi(argv[2]), one = 1, open = n;
+static char buf[1 << 16];
+
+static int burst(int ep, int port, const char *id, int tokens, int n) {
+	int one = 1, open = n;
 	struct conn *conns = calloc(n, sizeof *conns);
-	int ep = epoll_create1(0);
 	for (int i = 0; i < n; i++) {
 		struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 		struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
@@ -34,12 +35,12 @@ int main(int argc, char **argv) {
 	}
 	usleep(50000);
 	for (int i = 0; i < n; i++) {
-		char req[512];
-		int len = snprintf(req, sizeof req, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s-%d\r\nContent-Length: 2\r\n\r\n{}", argv[3], i);
+		char body[64], req[512];
+		int len = snprintf(body, sizeof body, "{\"max_tokens\":%d}", tokens);
+		len = snprintf(req, sizeof req, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s-%d\r\nContent-Length: %d\r\n\r\n%s", id, i, len, body);
 		conns[i].sent = now();
 		if (write(conns[i].fd, req, len) != len) return 1;
 	}
-	static char buf[1 << 16];
 	while (open > 0) {
 		struct epoll_event ready[64];
 		int k = epoll_wait(ep, ready, 64, 30000);
@@ -58,9 +59,8 @@ int main(int argc, char **argv) {
 				c->last = at;
 			}
 			if (memmem(buf, have, "\r\n0\r\n\r\n", 7)) {
-				epoll_ctl(ep, EPOLL_CTL_DEL, c->fd, NULL);
+				close(c->fd);
 				open--;
-				c->tail_len = 0;
 				continue;
 			}
 			c->tail_len = have < 6 ? have : 6;
@@ -68,6 +68,15 @@ int main(int argc, char **argv) {
 		}
 	}
 	for (int i = 0; i < n; i++)
-		printf("%s-%d %lld %lld %lld\n", argv[3], i, conns[i].sent, conns[i].first, conns[i].last);
+		printf("%s-%d %lld %lld %lld\n", id, i, conns[i].sent, conns[i].first, conns[i].last);
+	free(conns);
+	return 0;
+}
+
+int main(int argc, char **argv) {
+	if (argc < 5) return 2;
+	int ep = epoll_create1(0);
+	for (int i = 4; i < argc; i++)
+		if (burst(ep, atoi(argv[1]), argv[2], atoi(argv[3]), atoi(argv[i]))) return 1;
 	return 0;
 }

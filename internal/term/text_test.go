@@ -1,0 +1,79 @@
+package term
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestTextWidth(t *testing.T) {
+	for s, want := range map[string]int{"": 0, "abc": 3, "한국": 4, "e\u0301": 1, "模型": 4, "ﾊﾝ": 2, "…–×": 3, "▁█": 2, "🙂": 2} {
+		if got := textWidth(s); got != want {
+			t.Errorf("%q: %d columns, want %d", s, got, want)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		s     string
+		width int
+		want  string
+	}{
+		{"a bb ccc", 4, "a bb|ccc"},
+		{"abcdefgh", 3, "abc|def|gh"},
+		{"한국어", 3, "한|국|어"},
+		{"한", 1, ""},
+		{"", 5, ""},
+		{"x", 0, ""},
+		{"a abcd b", 2, "a|ab|cd|b"},
+	} {
+		if got := strings.Join(wrap(c.s, c.width), "|"); got != c.want {
+			t.Errorf("%q in %d: %q, want %q", c.s, c.width, got, c.want)
+		}
+	}
+}
+
+// Whatever a server says is one line of text when it is clean, and fits where it is cut and wrapped.
+func FuzzClean(f *testing.F) {
+	for _, seed := range []string{hostile, "plain", "\x00\xff\xfe", "가\u0301나", "a\u200db"} {
+		f.Add(seed, 7)
+	}
+	f.Fuzz(func(t *testing.T, s string, width int) {
+		got := Clean(s)
+		if !utf8.ValidString(got) || strings.ContainsAny(got, "\x1b\n\r\t\a\u009b\u202e\u2028") || Clean(got) != got {
+			t.Errorf("%q becomes %q", s, got)
+		}
+		if width < 0 || width > 500 {
+			return
+		}
+		if w := textWidth(cut(got, width)); w > width {
+			t.Errorf("%q cut to %d columns has %d", got, width, w)
+		}
+		if w := textWidth(pad(got, width, true)); w != width {
+			t.Errorf("%q padded to %d columns has %d", got, width, w)
+		}
+		for _, l := range wrap(got, width) {
+			if textWidth(l) > width {
+				t.Errorf("%q wrapped to %d has %q", got, width, l)
+			}
+		}
+	})
+}
+
+// Arrow and function keys are no wishes, whatever letters they are made of; what is typed around them is.
+func TestEscapeSequences(t *testing.T) {
+	for in, want := range map[string]string{"sq": "sq", "\x1b[As": "s", "\x1bOQq": "q", "\x1b[15~s\x1b[1;5Cq": "sq", "\x1b\x1b[Bs": "s", "\x1b\x03": "\x03",
+		"\x1b[\x03s": "\x03s", "\x1bsq": "q"} {
+		var e escape
+		got := ""
+		for _, b := range []byte(in) {
+			if !e.takes(b) {
+				got += string(b)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
