@@ -16,8 +16,9 @@ type Input struct {
 	Run       record.Run
 	Baselines []record.Record
 	Tests     []record.Record
-	Sizing    *record.Sizing // nil when none was made
-	Machine   *Machine       // nil where model, card or quantisation are not known
+	Open      []record.Record // open loads: no ladder rests on them
+	Sizing    *record.Sizing  // nil when none was made
+	Machine   *Machine        // nil where model, card or quantisation are not known
 }
 
 // ErrNothing is returned where there is no record at all to judge.
@@ -25,7 +26,7 @@ var ErrNothing = errors.New("no test results to analyse: run `bench stress` (or 
 
 // Analyze judges the records. It fails only with [ErrNothing].
 func Analyze(in Input) (record.Analysis, error) {
-	if len(in.Baselines) == 0 && len(in.Tests) == 0 {
+	if len(in.Baselines)+len(in.Tests)+len(in.Open) == 0 {
 		return record.Analysis{}, ErrNothing
 	}
 	doc := record.Analysis{
@@ -55,6 +56,8 @@ func simulated(in Input) bool {
 // ladder is all concurrent tests of one shape, by ascending concurrency.
 type ladder struct {
 	input, output int
+	slo           string // objective that its tests were made for, by sloKey; a sustained load is another than a burst
+	workload      record.Workload
 	rungs         []rung           // what judgements rest on
 	all           []rung           // also the left-out ones
 	leftOut       []record.LeftOut // in the order of all
@@ -70,14 +73,18 @@ type rung struct {
 
 // buildLadders groups the tests by shape, shortest prompt first.
 func buildLadders(in Input) []*ladder {
-	type shape struct{ input, output int }
+	type shape struct {
+		input, output int
+		slo           string
+		workload      record.Workload
+	}
 	byShape := map[shape]*ladder{}
 	var ladders []*ladder
 	for _, rec := range in.Tests {
-		key := shape{rec.InputTokens, rec.MaxOutputTokens}
+		key := shape{rec.InputTokens, rec.MaxOutputTokens, sloKey(rec.Detail.SLO), workloadOf(rec)}
 		l := byShape[key]
 		if l == nil {
-			l = &ladder{input: key.input, output: key.output, machine: in.Machine}
+			l = &ladder{input: key.input, output: key.output, slo: key.slo, workload: key.workload, machine: in.Machine}
 			byShape[key] = l
 			ladders = append(ladders, l)
 		}
@@ -95,9 +102,17 @@ func buildLadders(in Input) []*ladder {
 		l.base = l.baseline(in.Baselines)
 	}
 	slices.SortStableFunc(ladders, func(a, b *ladder) int {
-		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output))
+		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output), cmp.Compare(a.slo, b.slo))
 	})
 	return ladders
+}
+
+// workloadOf is what a test's requests are beyond their lengths: those of another are another ladder.
+func workloadOf(rec record.Record) record.Workload {
+	if w := rec.Detail.Workload; w != nil {
+		return *w
+	}
+	return record.Workload{}
 }
 
 // leaveOut says whether no judgement may rest on a record.
@@ -187,5 +202,8 @@ func (l *ladder) judge() record.Ladder {
 	doc.LatencySurge = l.advised(l.expects(l.latencySurge(), say("it", "이 지점이"), surges))
 	doc.Saturation = l.advised(l.saturation())
 	doc.Recommended = l.advised(l.recommended(doc.Saturation))
+	if slo := l.sloLimit(); slo != nil {
+		doc.SLO = new(l.advised(*slo))
+	}
 	return doc
 }

@@ -70,6 +70,9 @@ func concurrencySentence(ladders []*ladder, judged []record.Ladder) record.Text 
 			"동시 처리 가능한 요청 수는 측정되지 않았습니다: `bench stress`를 실행하십시오.")
 	}
 	l, doc := ladders[0], judged[0]
+	if doc.SLO != nil { // what was asked for by name comes first
+		return say("For %d/%d tokens, %s.", "%d/%d 토큰 기준, %s.", l.input, l.output, record.Text{En: doc.SLO.Note, Ko: doc.SLO.NoteKO})
+	}
 	if doc.Recommended.Concurrent == nil {
 		return join("", say("No concurrency can be recommended for %d/%d tokens: ", "%d/%d 토큰에 대해 권장할 동시 요청 수가 없습니다: ", l.input, l.output),
 			record.Text{En: doc.Recommended.Note, Ko: doc.Recommended.NoteKO}, say(".", "."))

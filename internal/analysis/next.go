@@ -18,7 +18,7 @@ const (
 // search ends; added is the number of tests it has made, most the highest concurrency it may go to.
 func NextRung(in Input, inputTokens, outputTokens, added, most int) (n int, done record.Text) {
 	for _, l := range buildLadders(in) {
-		if l.input != inputTokens || l.output != outputTokens {
+		if l.input != inputTokens || l.output != outputTokens || l.slo != "" || l.workload != (record.Workload{}) {
 			continue
 		}
 		return l.next(added, most)

@@ -105,16 +105,17 @@ func readInput(folder *record.Folder) (report.Input, error) {
 		return report.Input{}, fmt.Errorf("%s holds no run: measure one with `bench run --out %s`", folder.Dir(), folder.Dir())
 	}
 	in := report.Input{Run: run, Samples: folder}
-	var errs [4]error
+	var errs [5]error
 	in.Verify, errs[0] = folder.ReadVerify()
 	in.Baselines, errs[1] = folder.ReadRecords(record.BaselineFile)
 	in.Tests, errs[2] = folder.ReadRecords(record.ConcurrentFile)
 	in.Sizing, errs[3] = folder.ReadSizing()
+	in.Open, errs[4] = folder.ReadRecords(record.OpenFile)
 	if err := errors.Join(errs[:]...); err != nil {
 		return in, err
 	}
-	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests))
-	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Sizing: in.Sizing}
+	in.Missing = missingFiles(folder, slices.Concat(in.Baselines, in.Tests, in.Open))
+	judge := analysis.Input{Run: run, Baselines: in.Baselines, Tests: in.Tests, Open: in.Open, Sizing: in.Sizing}
 	if m, g, e, ok := sizing.MeasuredSetup(sizing.Results{Folder: folder.Dir(), Run: run, Verify: in.Verify, Records: in.Tests}); ok {
 		judge.Machine = &analysis.Machine{Model: m, GPU: g, Engine: e, Savings: sizing.Savings(m, g, e, 0, 1), Burst: burstOn(sim.Config{Model: m, GPU: g, Engine: e})}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"bench/internal/compare"
@@ -118,7 +119,11 @@ func readSide(name string) (compare.Side, error) {
 		return s, err
 	}
 	baselines, err := folder.ReadRecords(record.BaselineFile)
-	s.Records = append(tests, baselines...)
+	if err != nil {
+		return s, err
+	}
+	open, err := folder.ReadRecords(record.OpenFile)
+	s.Records = slices.Concat(tests, baselines, open)
 	return s, err
 }
 

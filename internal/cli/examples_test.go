@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,14 +30,15 @@ func newWorkplace(t *testing.T) workplace {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		filepath.Join(w.dir, "vllm.log"):      string(log),
-		filepath.Join(w.dir, "mine.yaml"):     "tests:\n  - concurrent: 2\n    input_tokens: 50\n    output_tokens: 20\n",
-		filepath.Join(w.dir, "config.json"):   smallConfig,
-		filepath.Join(w.dir, "prices.csv"):    "gpu,buy_usd,hour_usd,as_of,note\na100-80gb,9000,,2025-11-01,quote\n",
-		filepath.Join(w.dir, "old.txt"):       "",
-		filepath.Join(stubs, "docker"):        "#!/bin/sh\ncat vllm.log.kept\n",
-		filepath.Join(stubs, "benchstat"):     "#!/bin/sh\ntest -e \"$1\" && test -s \"$2\"\n",
-		filepath.Join(w.dir, "vllm.log.kept"): string(log),
+		filepath.Join(w.dir, "vllm.log"):         string(log),
+		filepath.Join(w.dir, "mine.yaml"):        "tests:\n  - concurrent: 2\n    input_tokens: 50\n    output_tokens: 20\n",
+		filepath.Join(w.dir, "config.json"):      smallConfig,
+		filepath.Join(w.dir, "prices.csv"):       "gpu,buy_usd,hour_usd,as_of,note\na100-80gb,9000,,2025-11-01,quote\n",
+		filepath.Join(w.dir, "ShareGPT_V3.json"): conversations(600),
+		filepath.Join(w.dir, "old.txt"):          "",
+		filepath.Join(stubs, "docker"):           "#!/bin/sh\ncat vllm.log.kept\n",
+		filepath.Join(stubs, "benchstat"):        "#!/bin/sh\ntest -e \"$1\" && test -s \"$2\"\n",
+		filepath.Join(w.dir, "vllm.log.kept"):    string(log),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -52,6 +54,23 @@ func newWorkplace(t *testing.T) workplace {
 	}
 	w.env = []string{"PATH=" + stubs + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + w.dir, "BENCH_BASE_URL=sim:"}
 	return w
+}
+
+// conversations are so many of them as a ShareGPT file has them.
+func conversations(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,{"conversations": [{"from": "human", "value": "Question %d?"}, {"from": "gpt", "value": "Answer %d."}]}`, i, i)
+	}
+	return "[" + b.String()[1:] + "]"
+}
+
+// shards has two processes measure a load together, for bench merge.
+func (w workplace) shards(t *testing.T) {
+	_, url := simulator(t, "gpu=h100-sxm,model=google/gemma-3-1b-it")
+	w.run(t, fmt.Sprintf(`at=$(date -u -d '+6 seconds' +%%Y-%%m-%%dT%%H:%%M:%%SZ)
+one() { bench stress --base-url %s --request-rate 10 --num-prompts 10 --runs 1 --output-tokens 5 --warmup 0 --gpu-telemetry none --out load --shard $1/2 --start-at $at; }
+one 0 & one 1 && wait $! && cp -r load a && cp -r load b`, url))
 }
 
 const smallConfig = `{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":2048,"intermediate_size":8192,"num_hidden_layers":16,
@@ -106,6 +125,9 @@ func TestExamplesOfHelp(t *testing.T) {
 			t.Parallel()
 			w := newWorkplace(t)
 			w.run(t, `bench stress --concurrent 4 --out results && for d in results-0.19 results-0.20 main.results branch.results; do cp -r results $d; done`)
+			if name == "merge" {
+				w.shards(t)
+			}
 			for _, line := range lines {
 				if strings.HasPrefix(line, "bench simulate") { // it serves until it is interrupted
 					line = "timeout --preserve-status -s INT 2 " + line

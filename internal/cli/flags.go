@@ -122,6 +122,10 @@ type loadFlags struct {
 	maxRuns        int
 	concurrent     int
 	matrix         string
+	arrivals       arrivalFlags
+	slo            sloFlags
+	workload       workloadFlags
+	shard          shardFlags
 	telemetry      string
 	gpuIndex       []int
 }

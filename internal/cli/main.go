@@ -170,7 +170,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
 	for _, c := range root.Commands() {
 		completeFlags(c)
 		args := c.Args

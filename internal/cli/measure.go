@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bench/internal/analysis"
+	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
 	"bench/internal/term"
@@ -79,6 +80,9 @@ func (a *app) begin(m *measurement, s *server) error {
 	}
 	m.run.ToolVersion, m.run.Identity, m.run.Server, m.run.Settings, m.run.GPUs = version(), id, s.info, settings, s.gpuInfo
 	m.run.Host = record.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Kernel: kernel()}
+	if m.load.shard.parsed != nil {
+		m.run.Host.Clock = hostClock()
+	}
 	m.run.Simulated, m.run.Simulation = s.simulation != nil, s.simulation
 	a.resumable.Store(true)
 	m.run.Sessions = append(m.run.Sessions, record.Session{StartedAt: a.started, Command: "bench " + strings.Join(a.args, " ")})
@@ -113,6 +117,9 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	most := 1
 	for _, t := range tests {
 		most = max(most, t.Concurrent)
+		if t.Arrivals != nil && t.Concurrent == 0 {
+			most = max(most, min(t.Requests, unboundedStreams))
+		}
 	}
 	if s.simulation == nil {
 		if err := vllm.CheckLimits(max(most, m.load.searched())); err != nil {
@@ -128,7 +135,11 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	progress := a.watch(s, tests, virtual)
 	defer a.unwatch()
 	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
-	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, a.started.UTC().Format(time.RFC3339Nano))
+	nonce := a.started
+	if m.load.shard.parsed != nil {
+		nonce = m.load.shard.parsed.StartAt // the same for all shards: what their requests share they share
+	}
+	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, nonce.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return advise(m.server.baseURL, err)
 	}
@@ -141,6 +152,18 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
 	}
 	precise, err := m.load.precision()
+	if err != nil {
+		return err
+	}
+	next, err := m.nextTest(tests)
+	if err != nil {
+		return err
+	}
+	slo, err := m.load.slo.slo()
+	if err != nil {
+		return err
+	}
+	goodput, err := m.load.slo.goodputLimits()
 	if err != nil {
 		return err
 	}
@@ -158,7 +181,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
-		Precise: precise, Next: m.limitSearch(tests), WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }
@@ -187,6 +210,9 @@ func (a *app) calibrate(ctx context.Context, m *measurement, most int) (line str
 	m.run.Calibration = &got
 	return describeCalibration(got), m.folder.WriteJSON(record.RunFile, m.run)
 }
+
+// unboundedStreams is how many streams at once the client is calibrated with for a load that has no bound on them.
+const unboundedStreams = 64
 
 // describeCalibration is one line about what the client adds.
 func describeCalibration(c record.ClientCalibration) string {
@@ -252,7 +278,7 @@ func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duratio
 func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
 	requests := 0
 	for _, t := range tests {
-		requests += t.Runs*t.Requests + m.load.warmup
+		requests += t.Runs*t.Share() + m.load.warmup
 	}
 	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
 	a.status("%s", describeServer(s))
@@ -266,8 +292,16 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
+	for _, t := range tests {
+		if t.Arrivals != nil {
+			a.status("%s: %s; a schedule of about %v, %s", t.ID, t.Purpose, load.MeanLength(*t.Arrivals, t.Requests).Round(time.Second), plural(t.Runs, "time"))
+		}
+	}
 	if m.load.findLimit {
 		a.status("then up to %d tests more of each shape in search of its limit, to at most %d at once", analysis.MaxRungs, m.load.maxConcurrent)
+	}
+	if slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
+		a.status("then up to %d tests more in search of the objective's border, to at most %d at once", analysis.MaxRungs-1, m.load.maxConcurrent)
 	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)

@@ -81,7 +81,7 @@ func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error
 		if err != nil {
 			return err
 		}
-		tests, err := m.plan(func(have []record.Record) ([]record.Test, error) {
+		tests, err := m.plan(ctx, s, func(_ context.Context, _ *server, have []record.Record) ([]record.Test, error) {
 			return f.load.repeats(wholePlan(plan, have, f.load.runs))
 		})
 		if err != nil {

@@ -34,7 +34,7 @@ against it. It writes baseline_results.json.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
-			return a.measureCommand(c.Context(), &s, &o, &l, func([]record.Record) ([]record.Test, error) { return tests, nil })
+			return a.measureCommand(c.Context(), &s, &o, &l, func(context.Context, *server, []record.Record) ([]record.Test, error) { return tests, nil })
 		},
 	}
 	s.register(c.Flags())
@@ -53,20 +53,67 @@ func (a *app) stressCommand() *cobra.Command {
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
 Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
-It writes concurrent_results.json, a record as each test ends.`,
+It writes concurrent_results.json, a record as each test ends.
+
+--request-rate and --ramp-up-strategy make one test of an open load instead:
+requests are sent when a schedule has them due, whatever the server answers, as
+users do. It writes open_results.json, with every time measured twice: from the
+send, and from the instant the request was due. A load that the server cannot
+keep up with is stopped and named. The names are those of vllm bench serve.
+
+--max-ttft, --max-tpot and --max-latency look for the largest concurrency at which
+a percentile of the requests stays within the limits, and exit with 3 where none
+does. The border is looked for between two tests, each of --runs repeats.
+
+Where one client is not enough, several machines send an open load together, each
+its part of one schedule, and bench merge joins what they measured:
+
+  bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 \
+    --start-at 2026-01-31T12:00:00Z        # and 1/4, 2/4, 3/4 elsewhere`,
 		Example: `  bench stress --base-url http://localhost:8000
   bench stress --concurrent 8                # test T4 alone
   bench stress --concurrent 24 --requests 96 # 24 kept in flight until 96 were sent
   bench stress --find-limit                  # and on past the last rung until something gives
   bench stress --until-precise 5%            # as many repeats as that takes, 20 at most
-  bench stress --matrix mine.yaml --resume`,
-		Args: cobra.NoArgs,
+  bench stress --matrix mine.yaml --resume
+  bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
+  bench stress --request-rate 2 --num-prompts 500 --dataset-name sharegpt --dataset-path ShareGPT_V3.json --skip-bad-lines
+  bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
+  bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
+  bench stress --request-rate 2 --num-prompts 200               # Poisson
+  bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
+  bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
+		Args: l.slo.goodputWords,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := l.shard.read(c, a.env); err != nil {
+				return err
+			}
 			plan, err := stressPlan(c, &l)
 			if err != nil {
 				return err
 			}
-			return a.measureCommand(c.Context(), &s, &o, &l, func(have []record.Record) ([]record.Test, error) {
+			if _, err := l.shard.apply(plan, &s, &o); err != nil {
+				return err
+			}
+			if l.shard.parsed != nil && l.precise != "" {
+				return usagef("--until-precise and --shard exclude each other: shards do not know each other's figures")
+			}
+			answers := 0
+			if c.Flags().Changed("output-tokens") {
+				answers = l.output
+			}
+			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
+				if l.workload.dataset != "" {
+					if err := a.readDataset(ctx, &l, srv, o.seed, plan[0].Requests, answers); err != nil {
+						return nil, err
+					}
+					if plan, err = stressPlan(c, &l); err != nil { // now that the lengths are known
+						return nil, err
+					}
+				}
+				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
+					return l.shard.apply(plan, &s, &o)
+				}
 				return l.repeats(runner.WithBaselines(plan, have, l.runs))
 			})
 		},
@@ -75,6 +122,10 @@ It writes concurrent_results.json, a record as each test ends.`,
 	o.registerRecording(c.Flags())
 	l.registerShape(c.Flags(), 3)
 	registerStress(c, &l)
+	l.arrivals.register(c.Flags())
+	l.slo.register(c.Flags())
+	l.workload.register(c.Flags())
+	l.shard.register(c.Flags())
 	return c
 }
 
@@ -90,7 +141,7 @@ func registerStress(c *cobra.Command, l *loadFlags) {
 
 // searched is the highest concurrency that a search for the limit may go to; 0 where none was asked for.
 func (f *loadFlags) searched() int {
-	if !f.findLimit {
+	if slo, err := f.slo.slo(); !f.findLimit && (slo == nil || err != nil) {
 		return 0
 	}
 	return f.maxConcurrent
@@ -163,7 +214,30 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if l.runs < 1 {
 		return nil, usagef("--runs %d: want 1 or more", l.runs)
 	}
+	if _, err := l.slo.slo(); err != nil {
+		return nil, err
+	}
+	if _, err := l.slo.goodputLimits(); err != nil {
+		return nil, err
+	}
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
+		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
+	}
+	changed := c.Flags().Changed
+	held := !changed("concurrent") && !changed("request-rate") && !changed("ramp-up-strategy") && !changed("max-ttft") && !changed("max-tpot") && !changed("max-latency")
+	if err := l.workload.check(c, held); err != nil {
+		return nil, err
+	}
+	if open, err := l.openTest(c); open != nil || err != nil {
+		return open, err
+	}
+	if search, err := l.sloPlan(c); search != nil || err != nil {
+		return search, err
+	}
 	one := c.Flags().Changed("concurrent")
+	if l.findLimit && l.workload.workload() != (record.Workload{}) {
+		return nil, usagef("--find-limit judges by the plan's rules, for requests of one length; look for a limit of this workload with --max-ttft, --max-tpot or --max-latency")
+	}
 	if one && l.matrix != "" {
 		return nil, usagef("--concurrent and --matrix exclude each other")
 	}
@@ -190,15 +264,15 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if l.requests != 0 && l.requests < l.concurrent {
 		return nil, usagef("--requests %d is less than --concurrent %d: so many would never be in flight", l.requests, l.concurrent)
 	}
-	t := runner.Single(l.concurrent, runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs, l.requests)
+	t := l.shaped(runner.Single(l.concurrent, l.shape(), l.runs, l.requests))
 	if err := runner.CheckTest(t); err != nil {
 		return nil, usagef("--concurrent: %w", err)
 	}
 	return []record.Test{t}, nil
 }
 
-// planner makes the plan from what the folder already has.
-type planner func(have []record.Record) ([]record.Test, error)
+// planner makes the plan from what the folder already has, and where it must from what the server tells.
+type planner func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error)
 
 // measureCommand is what baseline and stress have in common.
 func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l *loadFlags, plan planner) error {
@@ -212,7 +286,7 @@ func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l
 	defer m.folder.Close()
 	var tests []record.Test
 	err = a.withMeasurement(ctx, m, func(ctx context.Context, srv *server) error {
-		if tests, err = m.plan(plan); err != nil {
+		if tests, err = m.plan(ctx, srv, plan); err != nil {
 			return err
 		}
 		return a.measure(ctx, m, srv, tests, nil)
@@ -239,12 +313,12 @@ func (a *app) withMeasurement(ctx context.Context, m *measurement, f func(contex
 }
 
 // plan makes the tests of this command and checks each.
-func (m *measurement) plan(plan planner) ([]record.Test, error) {
+func (m *measurement) plan(ctx context.Context, srv *server, plan planner) ([]record.Test, error) {
 	have, err := m.records()
 	if err != nil {
 		return nil, err
 	}
-	tests, err := plan(have)
+	tests, err := plan(ctx, srv, have)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +337,11 @@ func (m *measurement) records() ([]record.Record, error) {
 		return nil, err
 	}
 	tests, err := m.folder.ReadRecords(record.ConcurrentFile)
-	return append(baselines, tests...), err
+	if err != nil {
+		return nil, err
+	}
+	open, err := m.folder.ReadRecords(record.OpenFile)
+	return slices.Concat(baselines, tests, open), err
 }
 
 // showRecords prints the records of the tests asked for, as far as there are any. Where the command did not come to its
@@ -273,23 +351,33 @@ func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error
 	if err != nil {
 		return err
 	}
+	slo, err := m.load.slo.slo()
+	if err != nil {
+		return err
+	}
 	have = slices.DeleteFunc(have, func(r record.Record) bool {
-		return !slices.ContainsFunc(tests, func(t record.Test) bool { return t.ID == r.TestID })
+		return !m.judged(r, slo) && !slices.ContainsFunc(tests, func(t record.Test) bool { return t.ID == r.TestID })
 	})
 	if len(have) == 0 {
 		return nil
 	}
 	if m.out.json {
-		return a.printJSON(have)
+		return errors.Join(a.printJSON(have), sloMissed(have))
 	}
 	var in report.Input
 	in.Run = m.run
 	for _, r := range have {
-		if r.Detail.Kind == record.KindBaseline {
+		switch r.Detail.Kind {
+		case record.KindBaseline:
 			in.Baselines = append(in.Baselines, r)
-		} else {
+		case record.KindOpen:
+			in.Open = append(in.Open, r)
+		default:
 			in.Tests = append(in.Tests, r)
 		}
+	}
+	if in.Analysis, err = sloLadders(m.folder, slo); err != nil {
+		return err
 	}
 	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
@@ -299,11 +387,11 @@ func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error
 		return nil
 	}
 	next := append([]string{"stress"}, where(m.server.baseURL, m.folder.Dir())...)
-	if len(in.Tests) > 0 {
+	if len(in.Tests)+len(in.Open) > 0 {
 		next = append([]string{"analyze"}, where("", m.folder.Dir())...)
 	}
 	fmt.Fprintf(a.Out, "Next: %s\n", command(next...))
-	return nil
+	return sloMissed(have)
 }
 
 func (a *app) printJSON(doc any) error {

@@ -141,12 +141,20 @@ func (t target) Scrape(ctx context.Context) (record.ServerSample, error) {
 }
 
 func (t target) Prepare(p runner.Prompt) (runner.Send, error) {
-	prepared, err := t.client.Prepare(vllm.Generate{Endpoint: t.endpoint, Prompt: p.Text, AskedPromptTokens: p.Tokens,
+	prepared, err := t.client.Prepare(vllm.Generate{Endpoint: t.endpoint, Prompt: p.Text, Messages: turns(p.Messages), AskedPromptTokens: p.Tokens,
 		MaxTokens: p.OutputTokens, Temperature: t.temperature, IgnoreEOS: true, AnyLength: t.anyLength, CacheSalt: p.Salt})
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) record.Request { return t.client.Send(ctx, prepared) }, nil
+}
+
+func turns(messages []load.Message) []vllm.Message {
+	var out []vllm.Message
+	for _, m := range messages {
+		out = append(out, vllm.Message(m))
+	}
+	return out
 }
 
 // counter counts prompt tokens the way the server does.

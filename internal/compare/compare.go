@@ -4,6 +4,7 @@ package compare
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -198,6 +199,14 @@ const lengthTolerance = 0.02
 // sameLoad is true of tests that put the same load on a server. N requests once and N kept in flight for many more
 // are different loads.
 func sameLoad(a, b record.Record) bool {
+	if !reflect.DeepEqual(a.Detail.Workload, b.Detail.Workload) {
+		return false
+	}
+	if x, y := a.Detail.OpenLoad, b.Detail.OpenLoad; x != nil || y != nil {
+		// Of an open load the requests in flight are a result, not the load.
+		return x != nil && y != nil && reflect.DeepEqual(x.Arrivals, y.Arrivals) && x.MaxConcurrency == y.MaxConcurrency &&
+			perRepeat(a) == perRepeat(b) && near(a.InputTokens, b.InputTokens) && near(a.MaxOutputTokens, b.MaxOutputTokens)
+	}
 	return a.ConcurrentRequests == b.ConcurrentRequests && perRepeat(a) == perRepeat(b) &&
 		near(a.InputTokens, b.InputTokens) && near(a.MaxOutputTokens, b.MaxOutputTokens)
 }
@@ -216,8 +225,11 @@ func perRepeat(r record.Record) int {
 }
 
 func whyNoMatch(r record.Record, other Side) string {
+	if r.Detail.OpenLoad != nil {
+		return fmt.Sprintf("%s has no test of %s (%s), %d requests a repeat", other.Name, r.TestID, r.Detail.Purpose, perRepeat(r))
+	}
 	for _, o := range other.Records {
-		if o.ConcurrentRequests != r.ConcurrentRequests {
+		if o.ConcurrentRequests != r.ConcurrentRequests || o.Detail.OpenLoad != nil {
 			continue
 		}
 		if near(o.InputTokens, r.InputTokens) && near(o.MaxOutputTokens, r.MaxOutputTokens) && perRepeat(o) != perRepeat(r) {

@@ -53,7 +53,7 @@ type Prompts struct {
 	vocab   vocabulary
 
 	mu      sync.Mutex
-	settled map[int]int // tokens asked → word budget that gives them; only with CostlyCounts
+	settled map[length]int // what is asked for → word budget that gives it; only with CostlyCounts
 }
 
 // NewPrompts learns from counter which words have a known cost in tokens, with a bounded number of
@@ -67,32 +67,62 @@ func NewPrompts(ctx context.Context, counter Counter, seed int64, opts Options) 
 	if err != nil {
 		return nil, fmt.Errorf("learn the server's token costs: %w", err)
 	}
-	return &Prompts{counter: counter, seed: seed, opts: opts, vocab: vocab, settled: map[int]int{}}, nil
+	return &Prompts{counter: counter, seed: seed, opts: opts, vocab: vocab, settled: map[length]int{}}, nil
 }
 
 // Make is a text of exactly tokens prompt tokens, template included. It depends on nothing but the
 // seed, the key and the server's tokenizer. Its words are drawn from the key's own random stream, so
 // prompts differ from the second word on (the first is one fixed letter).
 func (p *Prompts) Make(ctx context.Context, tokens int, key Key) (string, error) {
+	return p.MakeShared(ctx, 0, tokens, key)
+}
+
+// MakeShared is [Prompts.Make] with a prompt that begins, after the first letter, with words worth shared tokens that are
+// the same in all prompts of key.Test. Where the words of this tokenizer cost more than one token each, the shared part
+// is shorter by less than one word.
+func (p *Prompts) MakeShared(ctx context.Context, shared, tokens int, key Key) (string, error) {
 	if tokens < p.vocab.base {
 		return "", fmt.Errorf("a prompt of %d tokens is not possible: the chat template and one letter already cost %d; ask for %d or more",
 			tokens, p.vocab.base, p.vocab.base)
 	}
-	if p.opts.CostlyCounts {
-		return p.makeSettled(ctx, tokens, key)
+	if shared > tokens-p.vocab.base {
+		return "", fmt.Errorf("a prompt of %d tokens cannot share %d of them: the chat template and one letter already cost %d", tokens, shared, p.vocab.base)
 	}
-	text, _, err := p.fit(ctx, tokens, key, maxCountsPerPrompt)
+	l := length{test: key.Test, shared: shared / p.vocab.cost * p.vocab.cost, tokens: tokens}
+	if shared == 0 {
+		l.test = ""
+	}
+	if p.opts.CostlyCounts {
+		return p.makeSettled(ctx, l, key)
+	}
+	text, _, err := p.fit(ctx, l, key, maxCountsPerPrompt)
 	return text, err
+}
+
+// length is what is asked of a prompt: its tokens, and how many of them it shares with those of its test.
+type length struct {
+	test           string // "" where nothing is shared
+	shared, tokens int
+}
+
+// lead is what prompts of a length begin with.
+func (p *Prompts) lead(l length) string {
+	if l.shared == 0 {
+		return head
+	}
+	text, _ := p.vocab.compose(head, rand.New(rand.NewChaCha8(p.digest(Key{Test: l.test}, 0, "prefix"))), l.shared) // whole words
+	return text
 }
 
 // fit draws, counts and corrects until the count is exact. It returns the text and the word budget
 // that gave it.
-func (p *Prompts) fit(ctx context.Context, tokens int, key Key, maxCounts int) (text string, budget int, err error) {
-	budget = tokens - p.vocab.base
+func (p *Prompts) fit(ctx context.Context, l length, key Key, maxCounts int) (text string, budget int, err error) {
+	tokens, lead := l.tokens, p.lead(l)
+	budget = tokens - p.vocab.base - l.shared
 	var low, high int // nearest counts seen on either side of tokens
 	for n := range maxCounts {
 		draw := n / countsPerDraw
-		composed, ok := p.vocab.compose(p.stream(key, draw), budget)
+		composed, ok := p.vocab.compose(lead, p.stream(key, draw), budget)
 		if !ok {
 			return "", 0, fmt.Errorf("a prompt of %d tokens is not possible: this server's tokenizer gives no text that costs exactly %d more than the shortest prompt",
 				tokens, budget)
@@ -126,32 +156,33 @@ func nearest(low, high int) string {
 }
 
 // makeSettled relies on additivity: a budget that was exact for two prompts is taken as exact for all.
-func (p *Prompts) makeSettled(ctx context.Context, tokens int, key Key) (string, error) {
+func (p *Prompts) makeSettled(ctx context.Context, l length, key Key) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock() // held while counting: a second caller would only ask the same again
-	budget, ok := p.settled[tokens]
+	budget, ok := p.settled[l]
 	if !ok {
 		var err error
-		if budget, err = p.settle(ctx, tokens); err != nil {
+		if budget, err = p.settle(ctx, l); err != nil {
 			return "", err
 		}
-		p.settled[tokens] = budget
+		p.settled[l] = budget
 	}
-	text, ok := p.vocab.compose(p.stream(key, 0), budget)
+	text, ok := p.vocab.compose(p.lead(l), p.stream(key, 0), budget)
 	if !ok {
-		return "", fmt.Errorf("a prompt of %d tokens is not possible with this server's tokenizer", tokens)
+		return "", fmt.Errorf("a prompt of %d tokens is not possible with this server's tokenizer", l.tokens)
 	}
 	return text, nil
 }
 
 // settle finds the word budget for a length with prompts of its own, so that the result does not
 // depend on which key asked first.
-func (p *Prompts) settle(ctx context.Context, tokens int) (int, error) {
-	_, budget, err := p.fit(ctx, tokens, Key{Test: "settle"}, maxCountsPerLength)
+func (p *Prompts) settle(ctx context.Context, l length) (int, error) {
+	tokens := l.tokens
+	_, budget, err := p.fit(ctx, l, Key{Test: "settle"}, maxCountsPerLength)
 	if err != nil {
 		return 0, err
 	}
-	text, _ := p.vocab.compose(p.stream(Key{Test: "settle", Index: 1}, 0), budget)
+	text, _ := p.vocab.compose(p.lead(l), p.stream(Key{Test: "settle", Index: 1}, 0), budget)
 	count, err := p.counter.CountTokens(ctx, text)
 	if err != nil {
 		return 0, fmt.Errorf("count the tokens of a prompt: %w", err)

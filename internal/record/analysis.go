@@ -22,6 +22,7 @@ type Ladder struct {
 	LatencySurge    Limit     `json:"latency_surge"`      // latency passes 2 × baseline
 	Saturation      Limit     `json:"saturation"`         // throughput within 5 % of the highest
 	Recommended     Limit     `json:"recommended"`        // concurrency to run at
+	SLO             *Limit    `json:"slo,omitempty"`      // largest concurrency that holds the objective its tests were made for
 }
 
 // RepeatNote is what stands out among the repeats of a test. It changes no figure.

@@ -21,6 +21,7 @@ const (
 	VerifyFile     = "verify.json"
 	BaselineFile   = "baseline_results.json"
 	ConcurrentFile = "concurrent_results.json"
+	OpenFile       = "open_results.json"
 	AnalysisFile   = "analysis.json"
 	SizingFile     = "sizing.json"
 
@@ -129,7 +130,7 @@ func (f *Folder) ReadSizing() (*Sizing, error) {
 	return &doc, checkSchema(f.Path(SizingFile), doc.Schema, SchemaSizing)
 }
 
-// ReadRecords reads baseline_results.json or concurrent_results.json; none is no error.
+// ReadRecords reads baseline_results.json, concurrent_results.json or open_results.json; none is no error.
 func (f *Folder) ReadRecords(name string) ([]Record, error) {
 	var recs []Record
 	if _, err := f.readJSON(name, &recs); err != nil {

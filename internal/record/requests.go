@@ -19,16 +19,20 @@ import (
 // Test is one row of a matrix: what is sent, not how it went.
 type Test struct {
 	ID           string `json:"test_id"`
-	Kind         string `json:"kind"` // KindBaseline or KindConcurrent
+	Kind         string `json:"kind"` // KindBaseline, KindConcurrent or KindOpen
 	Purpose      string `json:"purpose,omitempty"`
 	Concurrent   int    `json:"concurrent_requests"`
-	InputTokens  int    `json:"input_tokens"`
+	InputTokens  int    `json:"input_tokens"` // means, where the workload has several
 	OutputTokens int    `json:"max_output_tokens"`
 	Runs         int    `json:"runs"`
 	Requests     int    `json:"requests"` // per repeat
+	// Arrivals is the schedule of an open load; Concurrent is then the most in flight, 0 for no bound.
+	Arrivals *Arrivals `json:"arrivals,omitempty"`
+	Shard    *Shard    `json:"shard,omitempty"`    // nil: one machine sends all of it
+	Workload *Workload `json:"workload,omitempty"` // nil: every request has the lengths above
 }
 
-// Kinds of test; each has its own record file.
+// Kinds of test; each has its own record file. [KindOpen] is a third.
 const (
 	KindBaseline   = "baseline"
 	KindConcurrent = "concurrent"
@@ -36,8 +40,11 @@ const (
 
 // RecordFile is the file that holds the test's record.
 func (t Test) RecordFile() string {
-	if t.Kind == KindBaseline {
+	switch t.Kind {
+	case KindBaseline:
 		return BaselineFile
+	case KindOpen:
+		return OpenFile
 	}
 	return ConcurrentFile
 }
@@ -63,6 +70,7 @@ type Attempt struct {
 type RequestFile struct {
 	Test     Test
 	Requests []Request // every line, abandoned attempts included
+	Stops    []Stop    // of loads that were ended early
 	Torn     bool      // the last line was cut and is left out
 	size     int64     // bytes up to and including the last whole line
 }
@@ -93,7 +101,8 @@ const maxRequestLine = 64 << 20
 func ReadRequests(path string) (*RequestFile, error) {
 	out := &RequestFile{}
 	var err error
-	out.Test, out.size, out.Torn, err = scanRequests(path, func(n int, line []byte) error {
+	stop := func(s Stop) { out.Stops = append(out.Stops, s) }
+	out.Test, out.size, out.Torn, err = scanRequests(path, stop, func(n int, line []byte) error {
 		var r Request
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
@@ -108,8 +117,9 @@ func ReadRequests(path string) (*RequestFile, error) {
 }
 
 // scanRequests calls do with each line that holds a request and its number, and returns what the header says, the
-// bytes up to and including the last whole line, and whether a torn one came after it. It keeps one line at a time.
-func scanRequests(path string, do func(n int, line []byte) error) (test Test, size int64, torn bool, err error) {
+// bytes up to and including the last whole line, and whether a torn one came after it. stop, where not nil, gets the lines
+// that end a load early. It keeps one line at a time.
+func scanRequests(path string, stop func(Stop), do func(n int, line []byte) error) (test Test, size int64, torn bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return test, 0, false, fmt.Errorf("reading requests: %w", err)
@@ -140,6 +150,14 @@ func scanRequests(path string, do func(n int, line []byte) error) (test Test, si
 			test = h.Test
 		case bytes.HasPrefix(line, []byte(`{"abandoned"`)):
 			// Said for human readers; a newer attempt already outranks the old one.
+		case bytes.HasPrefix(line, []byte(`{"stopped"`)):
+			var l StoppedLine
+			if err := json.Unmarshal(line, &l); err != nil {
+				return test, size, false, fmt.Errorf("%s:%d: %w", path, n, err)
+			}
+			if stop != nil {
+				stop(l.Stopped)
+			}
 		default:
 			if err := do(n, line); err != nil {
 				return test, size, false, err
@@ -158,7 +176,7 @@ var firstAttempt = []byte(`"attempt":0,`)
 func (f *Folder) EachRequest(name string, do func(*Request) error) error {
 	path := f.Path(name)
 	newest := map[int]int{}
-	_, _, _, err := scanRequests(path, func(n int, line []byte) error {
+	_, _, _, err := scanRequests(path, nil, func(n int, line []byte) error {
 		if bytes.Contains(line, firstAttempt) {
 			return nil // nearly all are, and a line is long
 		}
@@ -172,7 +190,7 @@ func (f *Folder) EachRequest(name string, do func(*Request) error) error {
 	if err != nil {
 		return err
 	}
-	_, _, _, err = scanRequests(path, func(n int, line []byte) error {
+	_, _, _, err = scanRequests(path, nil, func(n int, line []byte) error {
 		var r Request
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
@@ -275,6 +293,9 @@ func (l *RequestLog) Append(r Request) error { return l.append(r) }
 func (l *RequestLog) Abandon(run, attempt int) error {
 	return l.append(AbandonedLine{Attempt{Run: run, Attempt: attempt}})
 }
+
+// Stop says that a repeat's load was ended early.
+func (l *RequestLog) Stop(s Stop) error { return l.append(StoppedLine{s}) }
 
 func (l *RequestLog) append(line any) error {
 	data, err := json.Marshal(line)

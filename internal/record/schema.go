@@ -58,6 +58,7 @@ type Request struct {
 	Attempt int `json:"attempt"`
 
 	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
+	HeldNS       *int64 `json:"held_ns,omitempty"`        // of an open load: so long it was held back by the bound on requests in flight
 	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
 	DialNS       *int64 `json:"dial_ns,omitempty"`        // time to connect, where this request is the connection's first
 	TLSNS        *int64 `json:"tls_ns,omitempty"`         // time to shake hands, likewise
@@ -74,6 +75,9 @@ type Request struct {
 	TokensPerRead []int   `json:"tokens_per_read,omitempty"`
 	// Coalesced counts token chunks that shared their read with an earlier token chunk.
 	Coalesced int `json:"coalesced"`
+
+	// PromptSHA256 is the beginning, 16 hexadecimal digits, of the hash of what was asked.
+	PromptSHA256 string `json:"prompt_sha256,omitempty"`
 
 	AskedPromptTokens int    `json:"asked_prompt_tokens"`
 	AskedOutputTokens int    `json:"asked_output_tokens"`
@@ -165,7 +169,7 @@ type Trust struct {
 // Finding is one reason for doubt.
 type Finding struct {
 	// Check is one of client_lag, coalesced_reads, books, foreign_traffic, foreign_process,
-	// throttling, prefix_cache, lengths, idle, simulated.
+	// throttling, prefix_cache, lengths, idle, simulated, shard.
 	Check    string `json:"check"`
 	Evidence string `json:"evidence"`
 }
@@ -179,7 +183,7 @@ const (
 
 // Detail is what stands beside the plan's figures.
 type Detail struct {
-	Kind        string        `json:"kind"` // "baseline" or "concurrent"
+	Kind        string        `json:"kind"` // KindBaseline, KindConcurrent or KindOpen
 	Purpose     string        `json:"purpose,omitempty"`
 	Reason      string        `json:"reason"` // why the status is what it is
 	Simulated   bool          `json:"simulated"`
@@ -213,6 +217,13 @@ type Detail struct {
 	GPUProcesses []GPUProcessSeen `json:"gpu_processes"`
 	Precision    *Precision       `json:"precision"` // where repeats were added until it was reached; else null
 	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
+	Workload     *Workload        `json:"workload,omitempty"`
+	SentSHA256   string           `json:"sent_sha256,omitempty"` // of the hashes of all prompts, in order
+	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
+	Shard        *Shard           `json:"shard,omitempty"`
+	Merged       *Merged          `json:"merged,omitempty"`
+	SLO          *SLOResult       `json:"slo,omitempty"`
+	Goodput      *Goodput         `json:"goodput,omitempty"`
 	Files        Files            `json:"files"`
 }
 
@@ -270,7 +281,7 @@ type Energy struct {
 
 // Lengths counts how many requests had exactly the length asked for, as proven by usage.
 type Lengths struct {
-	Asked    int `json:"asked"`
+	Asked    int `json:"asked"` // mean, where requests differ
 	Exact    int `json:"exact"`
 	Differed int `json:"differed"`
 	Unproven int `json:"unproven"` // no usage
@@ -386,6 +397,7 @@ type Host struct {
 	Arch   string `json:"arch"`
 	CPUs   int    `json:"cpus"`
 	Kernel string `json:"kernel,omitempty"`
+	Clock  *Clock `json:"clock,omitempty"` // of a machine that sent a shard
 }
 
 // Simulation says what was simulated.

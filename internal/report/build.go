@@ -96,14 +96,19 @@ func (b builder) limits(withEvidence bool) section {
 		t := &table{caption: b.of(b.f(wLadder, l.InputTokens, l.MaxOutputTokens)), columns: []column{
 			{title: b.t(wLimit)}, {title: b.t(wConcurrent), right: true}, {title: b.t(wCause)}, {title: b.t(wNote), wrap: true}}}
 		var evidence, advice []string
-		for _, x := range []struct {
+		type named struct {
 			name  string
 			limit record.Limit
 			tone  tone
-		}{
+		}
+		var slo []named
+		if l.SLO != nil {
+			slo = []named{{b.t(wSLO), *l.SLO, good}}
+		}
+		for _, x := range append(slo, []named{
 			{b.memoryName(l.OOM), l.OOM, bad}, {b.t(wSurge), l.LatencySurge, warn},
 			{b.t(wSaturation), l.Saturation, warn}, {b.t(wRecommended), l.Recommended, good},
-		} {
+		}...) {
 			t.rows = append(t.rows, b.limitRow(x.name, x.limit, x.tone))
 			lines := x.limit.Evidence
 			if b.lang == Korean {
@@ -200,7 +205,9 @@ func (b builder) tests() section {
 	for _, recs := range shapes {
 		s.table(b.testTable(b.f(wLadder, recs[0].InputTokens, recs[0].MaxOutputTokens), recs))
 	}
-	if len(shapes) == 0 {
+	b.openTests(&s)
+	s.table(b.goodput())
+	if len(shapes)+len(b.in.Open) == 0 {
 		s.para(b.t(wNoTests))
 	}
 	s.table(b.errorTable())
@@ -277,7 +284,7 @@ func (b builder) status(r record.Record) cell {
 func (b builder) errorTable() *table {
 	t := &table{caption: b.of(b.t(wErrors)), columns: []column{
 		{title: b.t(wTest)}, {title: b.t(wClass)}, {title: b.t(wCount), right: true}, {title: b.t(wMessage), wrap: true}}}
-	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests) {
+	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests, b.in.Open) {
 		for _, e := range r.Results.Errors {
 			t.rows = append(t.rows, row(r.TestID, string(e.Class), strconv.Itoa(e.Count), orUnknown(e.Message)))
 		}
@@ -290,7 +297,7 @@ func (b builder) errorTable() *table {
 func (b builder) repeats() *table {
 	t := &table{caption: b.of(b.t(wRepeats)), columns: []column{
 		{title: b.t(wTest)}, {title: "tokens/s", wrap: true}, {title: "TTFT ms", wrap: true}, {title: "Latency ms", wrap: true}}}
-	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests) {
+	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests, b.in.Open) {
 		if len(r.Detail.Repeats) == 0 {
 			continue
 		}
@@ -330,7 +337,7 @@ func (b builder) percentiles() *table {
 		{title: b.t(wTest)}, {title: "n", right: true}, {title: "TTFT p50", right: true}, {title: "p90", right: true},
 		{title: "p99", right: true}, {title: "TPOT p50", right: true}, {title: "p90", right: true}, {title: "p99", right: true},
 		{title: "Latency p50", right: true}, {title: "p90", right: true}, {title: "p99", right: true}}}
-	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests) {
+	for _, r := range slices.Concat(b.in.Baselines, b.in.Tests, b.in.Open) {
 		d := r.Detail
 		if d.Latency == nil {
 			continue

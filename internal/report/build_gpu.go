@@ -9,7 +9,7 @@ import (
 // gpuSampling says how regularly the GPUs were read over all tests; "" where they were not.
 func (b builder) gpuSampling() string {
 	var all record.GPUSampling
-	for _, recs := range [][]record.Record{b.in.Baselines, b.in.Tests} {
+	for _, recs := range [][]record.Record{b.in.Baselines, b.in.Tests, b.in.Open} {
 		for _, r := range recs {
 			s := r.Detail.GPUSampling
 			if s == nil {

@@ -253,7 +253,7 @@ func (b builder) strength(s record.Strength) string {
 // method is how the figures came about, with the figures behind the means.
 func (b builder) method() section {
 	s := section{title: b.t(wMethod)}
-	if len(b.in.Tests)+len(b.in.Baselines) == 0 {
+	if len(b.in.Tests)+len(b.in.Baselines)+len(b.in.Open) == 0 {
 		return s
 	}
 	set := b.in.Run.Settings
@@ -317,7 +317,7 @@ func (b builder) environment() section {
 func (b builder) findings() section {
 	s := section{title: b.t(wFindings)}
 	t := &table{columns: []column{{title: b.t(wTest)}, {title: b.t(wTrust)}, {title: b.t(wCheck)}, {title: b.t(wFinding), wrap: true}}}
-	for _, recs := range [][]record.Record{b.in.Baselines, b.in.Tests} {
+	for _, recs := range [][]record.Record{b.in.Baselines, b.in.Tests, b.in.Open} {
 		for _, r := range recs {
 			verdict := b.trust(r.Trust.Verdict)
 			for _, f := range r.Trust.Findings {
@@ -326,7 +326,7 @@ func (b builder) findings() section {
 		}
 	}
 	s.table(t)
-	if len(t.rows) == 0 && len(b.in.Tests)+len(b.in.Baselines) > 0 {
+	if len(t.rows) == 0 && len(b.in.Tests)+len(b.in.Baselines)+len(b.in.Open) > 0 {
 		s.para(b.t(wNoFindings))
 	}
 	return s

@@ -42,7 +42,7 @@ var (
 // telemetry is what is known beside the client's stamps.
 func (b builder) telemetry() section {
 	s := section{title: b.t(wTelemetry)}
-	recs := slices.Concat(b.in.Baselines, b.in.Tests)
+	recs := slices.Concat(b.in.Baselines, b.in.Tests, b.in.Open)
 	if len(recs) == 0 {
 		return s
 	}

@@ -29,7 +29,7 @@ func Benchfmt(w io.Writer, in Input) error {
 	configure(&b, "gpu", gpuNames(in.Run.GPUs))
 	configure(&b, "endpoint", in.Run.Settings.Endpoint)
 	trust, simulated := "", ""
-	for _, rec := range slices.Concat(in.Baselines, in.Tests) {
+	for _, rec := range slices.Concat(in.Baselines, in.Tests, in.Open) {
 		// These may differ between the tests of a folder; a line holds until the next of its key.
 		if s := strconv.FormatBool(rec.Detail.Simulated); s != simulated {
 			simulated = s

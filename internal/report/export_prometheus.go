@@ -25,7 +25,7 @@ type labels []string
 // file (node exporter's textfile collector, for one) refuses times.
 func Prometheus(w io.Writer, in Input) error {
 	var b bytes.Buffer
-	recs := slices.Concat(in.Baselines, in.Tests)
+	recs := slices.Concat(in.Baselines, in.Tests, in.Open)
 	id := in.Run.Identity
 	family(&b, "bench_run_info", "What was measured.", []sample{{labels{"model", id.ModelRoot, "engine_version", id.EngineVersion,
 		"gpus", gpuNames(in.Run.GPUs), "bench_version", in.Run.ToolVersion, "simulated", strconv.FormatBool(in.Run.Simulated)}, 1}})

@@ -18,7 +18,7 @@ type Requests interface {
 
 // eachRequest calls do with the requests of all tests, in the records' order.
 func eachRequest(in Input, from Requests, do func(record.ExportedRequest) error) error {
-	for _, recs := range [][]record.Record{in.Baselines, in.Tests} {
+	for _, recs := range [][]record.Record{in.Baselines, in.Tests, in.Open} {
 		for i := range recs {
 			if err := from.EachRequest(recs[i].Detail.Files.Requests, func(r *record.Request) error {
 				return do(record.Export(&recs[i], r))

@@ -116,7 +116,7 @@ func simulated(in Input) bool {
 	if in.Run.Simulated || in.Verify != nil && in.Verify.Simulated || in.Analysis != nil && in.Analysis.Simulated {
 		return true
 	}
-	for _, recs := range [][]record.Record{in.Baselines, in.Tests} {
+	for _, recs := range [][]record.Record{in.Baselines, in.Tests, in.Open} {
 		for _, r := range recs {
 			if r.Detail.Simulated {
 				return true

@@ -21,6 +21,7 @@ type Input struct {
 	Verify    *record.Verify
 	Baselines []record.Record
 	Tests     []record.Record
+	Open      []record.Record // tests of an open load
 	Analysis  *record.Analysis
 	Sizing    *record.Sizing
 	Samples   Samples // nil: no chart over time

@@ -3,6 +3,7 @@ package runner
 import (
 	"time"
 
+	"bench/internal/load"
 	"bench/internal/record"
 )
 
@@ -15,6 +16,10 @@ func Expect(tests []record.Test, s record.Settings, perToken time.Duration) time
 	}
 	total := time.Duration(float64(len(tests)-1) * s.CooldownS * float64(time.Second))
 	for _, t := range tests {
+		if t.Arrivals != nil {
+			total += time.Duration(t.Runs)*load.MeanLength(*t.Arrivals, t.Requests) + time.Duration(s.Warmup*t.OutputTokens)*perToken
+			continue
+		}
 		waves := (t.Requests + t.Concurrent - 1) / t.Concurrent
 		total += time.Duration((s.Warmup+t.Runs*waves)*t.OutputTokens) * perToken
 	}

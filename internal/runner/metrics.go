@@ -44,7 +44,18 @@ type serverSampling struct {
 	took      time.Duration
 	slowest   time.Duration
 	abandoned bool
-	err       error // of the log
+	err       error                     // of the log
+	watch     func(record.ServerSample) // of an open load; nil where nobody watches
+}
+
+// watched has every sample from now on told to f; nil ends that.
+func (s *serverSampling) watched(f func(record.ServerSample)) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = f
 }
 
 func newServerSampling(r *run, requests string, event func(Event)) *serverSampling {
@@ -102,6 +113,9 @@ func (s *serverSampling) keep(got *record.ServerSample, took time.Duration) reco
 	s.err = errors.Join(s.err, s.log.Append(row))
 	s.last = got
 	s.rows++
+	if s.watch != nil {
+		s.watch(*got)
+	}
 	return row
 }
 
@@ -121,10 +135,10 @@ const (
 // settle scrapes until the server has nothing running and its counters stand still, so that the repeat's are
 // whole. Tokens are watched beside finished requests: one whose client went away is counted as finished by no
 // version, but its last tokens are. A scrape that fails is tried once more: after the last repeat no other follows.
-func (s *serverSampling) settle(ctx context.Context) {
+func (s *serverSampling) settle(ctx context.Context, limit time.Duration) {
 	last := [2]float64{-1, -1}
 	failed := 0
-	for start := time.Now(); time.Since(start) < settleLimit; time.Sleep(settlePoll) {
+	for start := time.Now(); time.Since(start) < limit; time.Sleep(settlePoll) {
 		got := s.scrape(ctx)
 		if got == nil {
 			if failed++; failed > 1 {

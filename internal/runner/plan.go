@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -71,12 +72,12 @@ func Baseline(shape Shape, runs int) record.Test {
 func WithBaselines(tests []record.Test, have []record.Record, runs int) []record.Test {
 	measured := map[Shape]bool{}
 	for _, r := range have {
-		if r.ConcurrentRequests == 1 && r.Results.AvgTotalLatencyMS != nil {
+		if r.ConcurrentRequests == 1 && r.Detail.Kind != record.KindOpen && r.Results.AvgTotalLatencyMS != nil {
 			measured[Shape{r.InputTokens, r.MaxOutputTokens}] = true
 		}
 	}
 	for _, t := range tests {
-		if t.Concurrent == 1 {
+		if t.Concurrent == 1 && t.Kind != record.KindOpen {
 			measured[ShapeOf(t)] = true
 		}
 	}
@@ -178,9 +179,27 @@ func CheckTest(t record.Test) error {
 		{"concurrent requests", t.Concurrent, maxConcurrent}, {"input tokens", t.InputTokens, maxTokens},
 		{"output tokens", t.OutputTokens, maxTokens}, {"runs", t.Runs, maxRuns}, {"requests", t.Requests, maxRequests},
 	}
+	if t.Arrivals != nil {
+		if err := checkArrivals(*t.Arrivals); err != nil {
+			return err
+		}
+		if t.Concurrent == 0 {
+			bounds = bounds[1:] // no bound
+		}
+	}
 	for _, b := range bounds {
 		if b.v < 1 || b.v > b.max {
 			return fmt.Errorf("%d %s is out of range: want 1 to %d", b.v, b.what, b.max)
+		}
+	}
+	if t.Shard != nil {
+		if err := checkShard(t); err != nil {
+			return err
+		}
+	}
+	if t.Workload != nil {
+		if err := checkWorkload(t); err != nil {
+			return err
 		}
 	}
 	if !fileName(t.ID) {
@@ -196,13 +215,22 @@ func fileName(id string) bool {
 	})
 }
 
+// longest is the most tokens that a request of the test may hold.
+func longest(t record.Test) int {
+	if t.Workload == nil || t.Workload.Dataset != "" { // whose requests were held against the context one by one
+		return t.InputTokens + t.OutputTokens
+	}
+	most := func(mean int) int { return int(math.Ceil(float64(mean) * (1 + t.Workload.RangeRatio))) }
+	return t.Workload.PrefixTokens + most(t.InputTokens-t.Workload.PrefixTokens) + most(t.OutputTokens)
+}
+
 // CheckContext refuses tests whose requests do not fit the server's context: vLLM 0.32 would cut their
 // answers in silence. maxModelLen 0 means the server did not say.
 func CheckContext(tests []record.Test, maxModelLen int) error {
 	var bad []string
 	need := 0
 	for _, t := range tests {
-		if n := t.InputTokens + t.OutputTokens; maxModelLen > 0 && n > maxModelLen {
+		if n := longest(t); maxModelLen > 0 && n > maxModelLen {
 			bad = append(bad, t.ID)
 			need = max(need, n)
 		}

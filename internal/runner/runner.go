@@ -31,9 +31,16 @@ type Target interface {
 // Prompt is one request to make.
 type Prompt struct {
 	Text         string
-	Tokens       int // its length on the server, template included
+	Messages     []load.Message // a conversation in place of Text; nil for a single message
+	Tokens       int            // its length on the server, template included
 	OutputTokens int
 	Salt         string
+}
+
+// Sample is a request of a dataset with its lengths on the server.
+type Sample struct {
+	load.Sample
+	InputTokens int
 }
 
 // Send sends a prepared request once and reports everything about it; a failure is in the record.
@@ -76,6 +83,11 @@ type Options struct {
 	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
 	// from their means than that share of them.
 	Precise float64
+	// Samples are the requests of a repeat, in order, where the tests take them from a dataset; with their lengths.
+	Samples []Sample
+	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
+	SLO     *record.SLO
+	Goodput *record.Goodput
 	// Next, where not nil, is asked for a further test once all are done, until it has none; why says what it found.
 	Next    func() (t record.Test, more bool, why string, err error)
 	Recheck func(ctx context.Context) error
@@ -305,7 +317,7 @@ func (r *run) loadBaselines() error {
 
 func (r *run) noteBaseline(rec record.Record) {
 	r.noteSpeed(rec)
-	if rec.ConcurrentRequests != 1 || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
+	if rec.ConcurrentRequests != 1 || rec.Detail.Kind == record.KindOpen || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
 		return
 	}
 	r.baseline[Shape{rec.InputTokens, rec.MaxOutputTokens}] = record.Baseline{TestID: rec.TestID, AvgTotalLatencyMS: *rec.Results.AvgTotalLatencyMS}

@@ -60,12 +60,12 @@ func (s *sampling) sample(ctx context.Context) {
 }
 
 // settle waits for the server's counters after a repeat.
-func (s *sampling) settle(ctx context.Context) {
+func (s *sampling) settle(ctx context.Context, limit time.Duration) {
 	if s.gpus != nil {
 		s.gpus.sample(ctx)
 	}
 	if s.server != nil {
-		s.server.settle(ctx)
+		s.server.settle(ctx, limit)
 	}
 }
 

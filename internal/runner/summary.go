@@ -33,6 +33,10 @@ type summary struct {
 	scrapes      *record.Scrapes
 	client       *watch // nil on simulated time
 	precision    *record.Precision
+	stops        map[int]record.Stop // repeats of an open load that ended early
+	merged       *record.Merged      // nil: one machine sent it
+	slo          *record.SLO         // nil where none was asked for
+	goodput      *record.Goodput     // its limits, likewise
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
 }
@@ -48,6 +52,9 @@ func (s *summary) record() record.Record {
 	s.detail(&rec.Detail, all)
 	rec.Results.ThroughputTokensPerSec = meanOf(rec.Detail.Repeats, func(r record.Repeat) *float64 { return r.ThroughputTokensPerSec })
 	rec.Results.PeakMemoryMB = fullest(rec.Detail.GPU)
+	if open := rec.Detail.OpenLoad; open != nil {
+		rec.ConcurrentRequests = open.PeakInFlight
+	}
 	rec.Status, rec.Detail.Reason = s.judge(rec, all)
 	rec.Trust = s.trust(rec, all)
 	return rec
@@ -106,13 +113,16 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 		d.SendSkewMS = s.sendSkew()
 	}
 	for _, r := range all {
-		if time.Duration(r.SentNS-r.ScheduledNS) > lateSend {
+		if late(r) > lateSend {
 			d.LateSends++
 		}
 	}
 	d.GPU, d.GPUSampling, d.GPUProcesses = s.gpuPeaks(), s.gpuSampling, s.gpuProcesses
 	d.ServerDelta, d.Scrapes = s.serverDelta(), s.scrapes
 	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
+	d.Shard, d.Merged = s.test.Shard, s.merged
+	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
+	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 
@@ -144,6 +154,9 @@ func repeatOf(n int, rs []record.Request) record.Repeat {
 func (s *summary) judge(rec record.Record, all []record.Request) (record.Status, string) {
 	if len(all) == 0 {
 		return record.StatusFailure, "no request was sent"
+	}
+	for _, stop := range s.stops {
+		return record.StatusFailure, describeStop(stop)
 	}
 	if n := len(all) - rec.Detail.Succeeded; n > 0 {
 		first := rec.Results.Errors[0]
@@ -236,9 +249,10 @@ func tokensFrom(rs []record.Request) string {
 
 func lengths(rs []record.Request, of func(record.Request) (asked int, got *int)) record.Lengths {
 	var out record.Lengths
+	sum := 0
 	for _, r := range rs {
 		asked, got := of(r)
-		out.Asked = asked
+		sum += asked
 		switch {
 		case got == nil:
 			out.Unproven++
@@ -247,6 +261,9 @@ func lengths(rs []record.Request, of func(record.Request) (asked int, got *int))
 		default:
 			out.Differed++
 		}
+	}
+	if len(rs) > 0 {
+		out.Asked = (sum + len(rs)/2) / len(rs)
 	}
 	return out
 }
@@ -286,6 +303,9 @@ func (s *summary) sendSkew() *float64 {
 
 // skewOf is the first → last send of one repeat's opening burst, in milliseconds.
 func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
+	if s.test.Arrivals != nil {
+		return 0, false // its sends are apart by intent
+	}
 	burst := s.repeats[n]
 	burst = burst[:min(len(burst), s.test.Concurrent)]
 	if len(burst) < 2 {

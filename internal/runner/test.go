@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -60,7 +61,7 @@ func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *re
 			if err != nil {
 				return nil, nil, err
 			}
-			if content.Test != t {
+			if !reflect.DeepEqual(content.Test, t) {
 				log.Close()
 				return nil, nil, fmt.Errorf("%s was begun as %s, now asked for as %s: use the same settings, or another folder with --out",
 					r.Folder.Path(name), describe(content.Test), describe(t))
@@ -76,6 +77,9 @@ func (r *run) openLog(t record.Test, event func(Event)) (*record.RequestLog, *re
 }
 
 func describe(t record.Test) string {
+	if t.Arrivals != nil {
+		return fmt.Sprintf("%s, at most %d at once (0 = no bound), %d/%d tokens, %d runs of %d requests", describeArrivals(*t.Arrivals), t.Concurrent, t.InputTokens, t.OutputTokens, t.Runs, t.Requests)
+	}
 	return fmt.Sprintf("%d at once, %d/%d tokens, %d runs of %d requests", t.Concurrent, t.InputTokens, t.OutputTokens, t.Runs, t.Requests)
 }
 
@@ -83,19 +87,31 @@ func describe(t record.Test) string {
 func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog, content *record.RequestFile, s *sampling, event func(Event)) (record.Record, error) {
 	event(Event{Kind: WaitingForIdle})
 	idleWait, busy := r.waitIdle(ctx, s)
+	if t.Shard != nil {
+		busy = "" // it may be the others' warm-ups
+	}
 	if err := r.warmUp(ctx, t, event); err != nil {
 		return record.Record{}, err
 	}
 	attempts := content.Attempts()
+	stops := map[int]record.Stop{} // of the newest attempts
+	for _, stop := range content.Stops {
+		if begun := attempts[stop.Run]; len(begun) > 0 && begun[0].Attempt == stop.Attempt {
+			stops[stop.Run] = stop
+		}
+	}
 	dead := false
 	var client *watch
 	if !r.VirtualTime {
 		client = &watch{}
 	}
 	for n := range t.Runs {
+		if len(stops) > 0 {
+			break // what one repeat could not hold, the next cannot
+		}
 		attempt := 0
 		if begun := attempts[n]; len(begun) > 0 {
-			if whole(begun, t.Requests) {
+			if whole(begun, t.Share()) {
 				continue
 			}
 			attempt = begun[0].Attempt + 1
@@ -107,12 +123,16 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, ErrInterrupted
 		}
 		event(Event{Kind: RepeatStarted, Run: n})
-		requests, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
+		requests, stop, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
 		if err != nil {
 			return record.Record{}, err
 		}
 		attempts[n] = requests
-		if !whole(requests, t.Requests) {
+		want := t.Share()
+		if stop != nil {
+			stops[n], want = *stop, len(requests)
+		}
+		if !whole(requests, want) {
 			return record.Record{}, ErrInterrupted
 		}
 		if failed(requests) && r.Target.Alive(ctx) != nil {
@@ -127,8 +147,11 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 		return record.Record{}, err
 	}
 	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
-		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client}
+		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client, stops: stops}
 	sum.files.Requests = log.Name()
+	if t.Kind != record.KindBaseline {
+		sum.slo, sum.goodput = r.SLO, r.Goodput
+	}
 	if r.Precise > 0 {
 		sum.precision = precision(attempts, r.Precise)
 	}
@@ -169,7 +192,7 @@ func failed(rs []record.Request) bool {
 
 func (r *run) baselineOf(t record.Test) *record.Baseline {
 	b, ok := r.baseline[ShapeOf(t)]
-	if !ok || t.Concurrent == 1 {
+	if !ok || t.Concurrent == 1 && t.Kind != record.KindOpen {
 		return nil
 	}
 	return &b
@@ -201,7 +224,7 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 			return ErrInterrupted
 		}
 		event(Event{Kind: WarmingUp, Done: i})
-		send, err := r.prepare(ctx, t, load.Key{Test: t.ID, Index: i, Warmup: true})
+		send, err := r.prepare(ctx, t, work{}, load.Key{Test: t.ID, Index: i, Warmup: true})
 		if err != nil {
 			return err
 		}
@@ -213,15 +236,24 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 	return nil
 }
 
-func (r *run) prepare(ctx context.Context, t record.Test, key load.Key) (Send, error) {
-	text, err := r.Prompts.Make(ctx, t.InputTokens, key)
+func (r *run) prepare(ctx context.Context, t record.Test, w work, key load.Key) (Send, error) {
+	p, err := r.ask(ctx, t, w, key)
 	if err != nil {
 		if gone := r.gone(ctx, t); gone != nil {
 			return nil, gone
 		}
-		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, t.InputTokens, err)
+		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, p.Tokens, err)
 	}
-	return r.Target.Prepare(Prompt{Text: text, Tokens: t.InputTokens, OutputTokens: t.OutputTokens, Salt: r.Prompts.Salt(key)})
+	send, err := r.Target.Prepare(p)
+	if err != nil {
+		return nil, err
+	}
+	hash := p.hash()
+	return func(ctx context.Context) record.Request {
+		req := send(ctx)
+		req.PromptSHA256 = hash
+		return req
+	}, nil
 }
 
 func (r *run) openError(ctx context.Context, t record.Test, err error) error {
@@ -233,26 +265,43 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
-func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, error) {
-	sends := make([]Send, t.Requests)
+func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
+	var open *openLoad
+	index := make([]int, t.Requests)
+	for i := range index {
+		index[i] = i
+	}
+	connections := t.Concurrent
+	if t.Arrivals != nil {
+		open = r.openLoad(t, n, attempt)
+		index, connections = open.index, min(openConnections, or(open.atOnce, openConnections))
+	}
+	sends, w := make([]Send, len(index)), r.work(t, n)
 	for i := range sends {
 		var err error
-		if sends[i], err = r.prepare(ctx, t, load.Key{Test: t.ID, Run: n, Index: i, Attempt: attempt}); err != nil {
-			return nil, err
+		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: index[i], Attempt: attempt}); err != nil {
+			return nil, nil, err
 		}
 		if r.draining.Load() {
-			return nil, ErrInterrupted
+			return nil, nil, ErrInterrupted
 		}
 	}
 	// Before the connections: a /metrics that hangs must not let them grow too old for the burst.
 	s.sample(ctx)
-	if err := r.Target.Open(ctx, min(t.Concurrent, t.Requests)); err != nil {
-		return nil, r.openError(ctx, t, err)
+	if err := r.awaitStart(ctx, t, n, connectAhead); err != nil {
+		return nil, nil, err
+	}
+	if err := r.Target.Open(ctx, min(connections, len(sends))); err != nil {
+		return nil, nil, r.openError(ctx, t, err)
+	}
+	startNS, err := r.startOf(t, n)
+	if err != nil {
+		return nil, nil, err
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := make(chan record.Request, t.Requests) // never blocks a sender
+	ended := make(chan record.Request, len(sends)) // never blocks a sender
 	var out []record.Request
 	var writeErr error
 	written := make(chan struct{})
@@ -270,26 +319,52 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 				bad++
 			}
 			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad, Request: &req})
+			if open != nil {
+				open.ended(out)
+			}
 		}
 	}()
 	if client != nil {
 		client.start(ctx)
 	}
-	plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
-	load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
+	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
 		req := sends[i](ctx)
-		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
+		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, index[i], attempt, scheduledNS, heldNS
 		ended <- req
-	})
+	}
+	if open != nil {
+		s.server.watched(open.sample)
+		open.send(ctx, r, startNS, func(ctx context.Context, i int, dueNS, heldNS int64) {
+			var held *int64
+			if heldNS > 0 {
+				held = &heldNS
+			}
+			send(ctx, i, dueNS, held)
+		})
+		s.server.watched(nil)
+	} else {
+		plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
+		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
+	}
 	if client != nil {
 		client.end()
 	}
 	close(ended)
 	<-written
 	if writeErr != nil {
-		return nil, writeErr
+		return nil, nil, writeErr
 	}
-	s.settle(context.WithoutCancel(ctx))
+	limit := settleLimit
+	if t.Shard != nil {
+		limit = shardSettle
+	}
+	s.settle(context.WithoutCancel(ctx), limit)
 	slices.SortFunc(out, func(a, b record.Request) int { return a.Index - b.Index })
-	return out, nil
+	if open == nil || open.stopped() == nil || r.draining.Load() {
+		return out, nil, nil
+	}
+	stop := open.stopped()
+	stop.Saturation.InFlight = flightOf(out).between(stop.AtNS, stop.AtNS)
+	event(Event{Kind: Note, Text: describeStop(*stop)})
+	return out, stop, log.Stop(*stop)
 }

@@ -26,6 +26,9 @@ const (
 	prefixHitShare = 0.01
 	// prefixVoidShare is the share from which TTFT is not the time of computing a prompt any more.
 	prefixVoidShare = 0.1
+	// prefixSlack is how many tokens of a prompt that shares a prefix may be found beyond it: those of the chat template, and
+	// as far as the block in which the prefix ends.
+	prefixSlack = 48
 	// gaugeSlack is how old what a scrape shows may be: an engine updates its gauges once a step, and answers a
 	// scrape between steps.
 	gaugeSlack = 250 * time.Millisecond
@@ -39,6 +42,9 @@ const (
 	// sample in a hundred is an edge of a power state.
 	throttleShare = 0.05
 )
+
+// notEnforced is the finding of a server that ends answers when it likes.
+const notEnforced = "the server does not honour ignore_eos"
 
 // throttled are the reasons for lowered clocks that say the card could not hold what it was built for. The
 // power limit is not among them: it is the usual state of a busy card, and a cause of its own.
@@ -76,9 +82,13 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 		j.doubt("idle", "%s after %.0f s of waiting before the test", s.busy, s.idleWait.Seconds())
 	}
 	s.clientKeptUp(j, rec, all)
-	s.prefixCache(j, rec.Detail.ServerDelta)
-	s.foreignTraffic(j, all)
-	s.books(j, rec.Detail.ServerDelta, all)
+	if s.test.Shard == nil {
+		s.prefixCache(j, rec.Detail.ServerDelta)
+		s.foreignTraffic(j, all)
+		s.books(j, rec.Detail.ServerDelta, all)
+	} else {
+		j.note("shard", "one of %d machines: what the server counted is held against all of them by `bench merge`", s.test.Shard.Of)
+	}
 	s.foreignProcesses(j)
 	s.throttling(j, rec.Detail.GPU)
 	return j.Trust
@@ -86,13 +96,13 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 
 func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 	if d.Prompt.Differed > 0 {
-		j.doubt("lengths", "%d of %d prompts were not the %d tokens asked for, by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
+		j.doubt("lengths", "%d of %d prompts were not as long as asked for (%d tokens), by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
 	}
 	if n := d.Prompt.Unproven; n > 0 {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
 	}
 	if !s.enforced {
-		j.doubt("lengths", "the server does not honour ignore_eos: %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+		j.doubt("lengths", notEnforced+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
 	}
 }
 
@@ -110,9 +120,9 @@ func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Req
 		say("client_lag", "the sends of one burst (run %s) lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", s.starved(*ttft), *skew, *ttft)
 	}
 	if d.LateSends > 1 && float64(d.LateSends) > lateShare*float64(len(all)) {
-		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int((a.SentNS - a.ScheduledNS) - (b.SentNS - b.ScheduledNS)) })
+		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int(late(a) - late(b)) })
 		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
-			ms(time.Duration(worst.SentNS-worst.ScheduledNS)), clockTime(worst.SentNS))
+			ms(late(worst)), clockTime(worst.SentNS))
 	}
 	if c := d.Client; c != nil && c.Limited {
 		j.doubt("client_lag", "client-limited: %s", c.Why)
@@ -131,14 +141,43 @@ func (s *summary) starved(ttftMS float64) string {
 }
 
 func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
-	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil || *v.PrefixHits <= prefixHitShare**v.PrefixQueries {
+	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil {
+		return
+	}
+	hits, queries := *v.PrefixHits, *v.PrefixQueries
+	if s.test.Workload != nil && s.test.Workload.Dataset != "" {
+		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
+		return
+	}
+	if s.test.Workload != nil && s.test.Workload.PrefixTokens > 0 {
+		s.sharedPrefix(j, hits, queries)
+		return
+	}
+	if hits <= prefixHitShare*queries {
 		return
 	}
 	say := j.doubt
-	if *v.PrefixHits > prefixVoidShare**v.PrefixQueries {
+	if hits > prefixVoidShare*queries {
 		say = j.void
 	}
-	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", *v.PrefixHits, *v.PrefixQueries)
+	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", hits, queries)
+}
+
+// sharedPrefix holds a workload that is to hit the prefix cache against the server's counter: whole blocks of the shared
+// tokens, and of the template before them, are found there by each request, and nothing else is.
+func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
+	n := 0
+	for _, rs := range s.repeats {
+		n += len(rs)
+	}
+	asked := float64(n * s.test.Workload.PrefixTokens)
+	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache, %.0f were shared", hits, queries, asked)
+	switch {
+	case hits > asked+float64(n*prefixSlack):
+		j.doubt("prefix_cache", "that is more than the requests had in common")
+	case hits < asked/2:
+		j.doubt("prefix_cache", "that is less than half of what was shared: the server does not keep prefixes, or had no room for them")
+	}
 }
 
 // foreignTraffic: the server had more requests than this client had in flight.

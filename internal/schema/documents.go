@@ -21,7 +21,7 @@ func Documents() []Document {
 	return []Document{
 		{"run", record.RunFile, value[record.Run]},
 		{"verify", record.VerifyFile, value[record.Verify]},
-		{"record", record.BaselineFile + ", " + record.ConcurrentFile, value[[]record.Record]},
+		{"record", record.BaselineFile + ", " + record.ConcurrentFile + ", " + record.OpenFile, value[[]record.Record]},
 		{"request", "requests/*.jsonl, each line", requestLine},
 		{"memory_log", "memory_logs/*.csv, each row", rows("memory_log", record.GPUColumns(), "at_ns", "gpu")},
 		{"server_metrics", "server_metrics/*.csv, each row", rows("server_metrics", record.ServerColumns(), "at_ns")},
@@ -67,7 +67,7 @@ var enums = map[reflect.Type][]string{
 
 // neverNull are the lists that their type promises to write also when they are empty.
 var neverNull = map[string]bool{
-	"Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
+	"SLOResult.Metrics": true, "Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
 	"Results.Errors": true, "Trust.Findings": true, "Detail.Repeats": true,
 	"Flight.InFlight": true, "Flight.GPUs": true, "Flight.Server": true,
 	"Analysis.Ladders": true, "Analysis.Repeats": true, "Limit.Evidence": true, "Limit.EvidenceKO": true,
@@ -110,9 +110,9 @@ func (d Document) Schema() *Schema {
 // value describes documents that are one value of a type.
 func value[T any](g *generator) *Schema { return g.of(reflect.TypeFor[T]()) }
 
-// requestLine: the header, requests, and lines that void an attempt.
+// requestLine: the header, requests, lines that void an attempt, and lines that end a load early.
 func requestLine(g *generator) *Schema {
-	return &Schema{AnyOf: []*Schema{value[record.RequestHeader](g), value[record.Request](g), value[record.AbandonedLine](g)}}
+	return &Schema{AnyOf: []*Schema{value[record.RequestHeader](g), value[record.Request](g), value[record.AbandonedLine](g), value[record.StoppedLine](g)}}
 }
 
 // rows describes a CSV file whose leading columns are always there; a column that a source does not have is left out.

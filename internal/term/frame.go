@@ -156,7 +156,7 @@ func (s *state) stepLine() line {
 	if s.event.Failed > 0 {
 		step.style = red
 	}
-	return line{{"now   ", dim}, {t.ID, bold}, {"  ", plain}, step, {fmt.Sprintf("  (%d at once, %d/%d tokens)", t.Concurrent, t.InputTokens, t.OutputTokens), dim}}
+	return line{{"now   ", dim}, {t.ID, bold}, {"  ", plain}, step, {fmt.Sprintf("  (%s, %d/%d tokens)", loadOf(t), t.InputTokens, t.OutputTokens), dim}}
 }
 
 // Columns of a graph's line: its name, its value, the graph, its scale.

@@ -164,7 +164,7 @@ func findings(r record.Record) (out []record.Finding) {
 
 // describe names a test and its place in the plan.
 func describe(e runner.Event) string {
-	return fmt.Sprintf("%s (%d/%d)  %d at once, %d/%d tokens", e.Test.ID, e.Number, e.Total, e.Test.Concurrent, e.Test.InputTokens, e.Test.OutputTokens)
+	return fmt.Sprintf("%s (%d/%d)  %s, %d/%d tokens", e.Test.ID, e.Number, e.Total, loadOf(e.Test), e.Test.InputTokens, e.Test.OutputTokens)
 }
 
 // phase is what is being done after an event, "" where that is not changed by it.
@@ -193,7 +193,7 @@ func step(e runner.Event) string {
 	case runner.RepeatStarted:
 		return fmt.Sprintf("run %d/%d", e.Run+1, e.Test.Runs)
 	case runner.RequestDone:
-		text := fmt.Sprintf("run %d/%d  %d/%d requests", e.Run+1, e.Test.Runs, e.Done, e.Test.Requests)
+		text := fmt.Sprintf("run %d/%d  %d/%d requests", e.Run+1, e.Test.Runs, e.Done, e.Test.Share())
 		if e.Failed > 0 {
 			text += fmt.Sprintf("  %d FAILED", e.Failed)
 		}
@@ -212,6 +212,14 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d:%02d min", s/60, s%60)
 	}
 	return fmt.Sprintf("%d:%02d h", s/3600, s%3600/60)
+}
+
+// loadOf is a test's load in words: how many at once, or when they are due.
+func loadOf(t record.Test) string {
+	if t.Arrivals != nil {
+		return t.Purpose
+	}
+	return fmt.Sprintf("%d at once", t.Concurrent)
 }
 
 // ResultLine is one test's outcome in a line of at most 100 columns.

@@ -31,7 +31,15 @@ func figure(pick func(record.Results) *float64, print func(float64) string) func
 
 var columns = [...]column{
 	{"test", false, 0, func(t record.Test, _ *record.Record) string { return t.ID }},
-	{"at once", true, 4, func(t record.Test, _ *record.Record) string { return fmt.Sprint(t.Concurrent) }},
+	{"at once", true, 4, func(t record.Test, r *record.Record) string {
+		switch {
+		case t.Arrivals == nil:
+			return fmt.Sprint(t.Concurrent)
+		case r == nil:
+			return "–" // of an open load that is a result
+		}
+		return fmt.Sprint(r.ConcurrentRequests)
+	}},
 	{"tokens", true, 6, func(t record.Test, _ *record.Record) string {
 		return fmt.Sprintf("%d/%d", t.InputTokens, t.OutputTokens)
 	}},

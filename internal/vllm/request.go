@@ -16,9 +16,10 @@ const (
 
 // Generate is what to generate.
 type Generate struct {
-	Endpoint          string // Chat or Completions
-	Prompt            string // one user message, or the prompt text
-	AskedPromptTokens int    // noted in the record; the server is not told
+	Endpoint          string    // Chat or Completions
+	Prompt            string    // one user message, or the prompt text
+	Messages          []Message // Chat: a whole conversation in its place
+	AskedPromptTokens int       // noted in the record; the server is not told
 	MaxTokens         int
 	Temperature       float64 // always sent: a server's own default comes from the checkpoint
 	IgnoreEOS         bool
@@ -28,6 +29,21 @@ type Generate struct {
 	CacheSalt string // separates prefix caches; "" sends none
 	Seed      *int64
 	RequestID string // sent as X-Request-Id; "" sends none
+}
+
+// Message is one turn of a conversation.
+type Message struct{ Role, Content string }
+
+// messages are what the chat endpoint is sent.
+func messages(prompt string, turns []Message) []openai.ChatCompletionMessage {
+	if len(turns) == 0 {
+		return []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}
+	}
+	out := make([]openai.ChatCompletionMessage, len(turns))
+	for i, t := range turns {
+		out[i] = openai.ChatCompletionMessage{Role: t.Role, Content: t.Content}
+	}
+	return out
 }
 
 // Prepared is a request with its body encoded, so that nothing but the write stands between the
@@ -67,6 +83,9 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 	if g.MaxTokens < 1 {
 		return nil, fmt.Errorf("cannot ask for %d output tokens: at least 1 is needed", g.MaxTokens)
 	}
+	if len(g.Messages) > 0 && g.Endpoint != Chat {
+		return nil, fmt.Errorf("the %s endpoint takes a text, not %d messages", g.Endpoint, len(g.Messages))
+	}
 	usage := &openai.StreamOptions{IncludeUsage: true}
 	var body any
 	switch g.Endpoint {
@@ -74,7 +93,7 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 		body = chatBody{
 			ChatCompletionRequest: openai.ChatCompletionRequest{
 				Model: *model, Stream: true, StreamOptions: usage,
-				Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: g.Prompt}},
+				Messages: messages(g.Prompt, g.Messages),
 			},
 			MaxTokens: g.MaxTokens, Temperature: g.Temperature, IgnoreEOS: g.IgnoreEOS, CacheSalt: g.CacheSalt, Seed: g.Seed,
 		}

@@ -28,18 +28,24 @@ type tokenizeBody struct {
 // CountTokens is the number of prompt tokens that prompt makes at endpoint, template included, by
 // the server's own tokenizer. It is ErrNoTokenize where the server has none to ask.
 func (c *Client) CountTokens(ctx context.Context, endpoint, prompt string) (int, error) {
+	if endpoint == Chat {
+		return c.tokenize(ctx, tokenizeBody{Messages: messages(prompt, nil), AddGenerationPrompt: true})
+	}
+	return c.tokenize(ctx, tokenizeBody{Prompt: prompt, AddSpecialTokens: true})
+}
+
+// CountMessages is [Client.CountTokens] of a conversation at the chat endpoint.
+func (c *Client) CountMessages(ctx context.Context, turns []Message) (int, error) {
+	return c.tokenize(ctx, tokenizeBody{Messages: messages("", turns), AddGenerationPrompt: true})
+}
+
+func (c *Client) tokenize(ctx context.Context, body tokenizeBody) (int, error) {
 	const path = "/tokenize"
 	model := c.served.Load()
 	if model == nil {
 		return 0, errors.New("the served model is not known yet: ask the server for it first")
 	}
-	body := tokenizeBody{Model: *model}
-	if endpoint == Chat {
-		body.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}
-		body.AddGenerationPrompt = true
-	} else {
-		body.Prompt, body.AddSpecialTokens = prompt, true
-	}
+	body.Model = *model
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return 0, fmt.Errorf("encoding the request for %s: %w", path, err)

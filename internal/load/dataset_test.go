@@ -1,0 +1,116 @@
+package load
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestReadDataset(t *testing.T) {
+	for _, c := range []struct {
+		file, format string
+		lines        []int
+		last         []string // content of the last message
+		output       []int
+		turns        []int
+		reply        string // of the first
+	}{
+		{"testdata/chats.jsonl", Custom, []int{1, 2, 3, 4, 5, 6}, []string{"Why is", "List", "What is a light", "It is two", "한국어로", "Write"},
+			[]int{40, 0, 25, 30, 12, 60}, []int{1, 1, 2, 3, 1, 1}, ""},
+		{"testdata/talks.json", ShareGPT, []int{2, 5, 10}, []string{"How do I", "Name a river", "What does"}, []int{0, 0, 0}, []int{1, 1, 1}, "Fold the sheet"},
+	} {
+		text, err := os.ReadFile(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := ReadDataset(c.format, strings.NewReader(string(text)))
+		if err != nil || len(d.Bad) != 0 || len(d.Samples) != len(c.lines) || d.SHA256 != fmt.Sprintf("%x", sha256.Sum256(text)) {
+			t.Fatalf("%s: %+v, %v", c.file, d, err)
+		}
+		for i, s := range d.Samples {
+			if last := s.Messages[len(s.Messages)-1]; s.Line != c.lines[i] || !strings.HasPrefix(last.Content, c.last[i]) || s.OutputTokens != c.output[i] || len(s.Messages) != c.turns[i] {
+				t.Errorf("%s, sample %d: %+v", c.file, i, s)
+			}
+		}
+		if !strings.HasPrefix(d.Samples[0].Reply, c.reply) || (c.reply == "") != (d.Samples[0].Reply == "") {
+			t.Errorf("%s: reply %q", c.file, d.Samples[0].Reply)
+		}
+	}
+}
+
+// TestBadLines: each is named by its line with what is wrong, and the good ones around it are read.
+func TestBadLines(t *testing.T) {
+	good := `{"prompt": "a"}`
+	huge := `{"prompt": "` + strings.Repeat("x", maxSampleBytes) + `"}`
+	for bad, why := range map[string]string{
+		"": "empty", "  \t": "empty", "nonsense": "no JSON object", `{"prompt": 7}`: "no JSON object", `{"prompt": "a"`: "no JSON object",
+		`{"text": "a"}`: "neither prompt nor messages", `{"prompt": ""}`: "the prompt is empty", `{"prompt": "a", "messages": []}`: "a prompt and messages",
+		`{"messages": []}`: "neither", `{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}`: "no text",
+		`{"messages": [{"role": "tool", "content": "x"}]}`: `the role "tool"`, `{"messages": [{"role": "assistant", "content": "x"}]}`: "not of the user",
+		`{"prompt": "a", "output_tokens": 0}`: "0 output tokens", "{\"prompt\": \"\xff\"}": "not UTF-8", huge: "longer than",
+	} {
+		for _, end := range []string{"\n", "\r\n"} {
+			d, err := ReadDataset(Custom, strings.NewReader(strings.Join([]string{good, bad, good}, end)))
+			if err != nil || len(d.Bad) != 1 || d.Bad[0].Line != 2 || !strings.Contains(d.Bad[0].Why, why) || len(d.Samples) != 2 || d.Samples[1].Line != 3 {
+				t.Errorf("%.40q: %v, want %q", bad, err, why)
+				if d != nil {
+					t.Errorf("%+v, %d samples", d.Bad, len(d.Samples))
+				}
+			}
+		}
+	}
+	entry := `{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}`
+	for bad, why := range map[string]string{
+		`{"conversations": []}`: "question and its answer", `{"conversations": [{"from": "gpt", "value": "a"}, {"from": "human", "value": "q"}]}`: "question and its answer",
+		`{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": ""}]}`: "the answer is empty", `7`: "no conversation",
+		`{"conversations": [{"from": "human", "value": " "}, {"from": "gpt", "value": "a"}]}`: "the prompt is empty",
+	} {
+		d, err := ReadDataset(ShareGPT, strings.NewReader("[\n"+entry+",\n"+bad+",\n"+entry+"]"))
+		if err != nil || len(d.Bad) != 1 || d.Bad[0].Line != 3 || !strings.Contains(d.Bad[0].Why, why) || len(d.Samples) != 2 || d.Samples[1].Line != 4 {
+			t.Errorf("%s: %+v, %v", bad, d, err)
+		}
+	}
+	for text, why := range map[string]string{"": "does not begin", "{}": "does not begin", "[]": "no request", "[\n" + entry: "torn", "[\n" + entry + ",\n{": "unexpected EOF"} {
+		if d, err := ReadDataset(ShareGPT, strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %+v, %v", text, d, err)
+		}
+	}
+	if _, err := ReadDataset(Custom, strings.NewReader("")); err == nil {
+		t.Error("an empty file was taken")
+	}
+	if _, err := ReadDataset(Custom, strings.NewReader(strings.Repeat("x\n", maxBadLines+2))); err == nil || !strings.Contains(err.Error(), "the first is line 1") {
+		t.Errorf("a file of another format: %v", err)
+	}
+	if _, err := ReadDataset("sonnet", strings.NewReader(good)); err == nil {
+		t.Error("a format that does not exist was taken")
+	}
+}
+
+// FuzzReadDataset: whatever the bytes, no sample is without a question, and lines ascend.
+func FuzzReadDataset(f *testing.F) {
+	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte("{\"body\": {\"body\": {}}}\n\n[{}]"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, format := range []string{Custom, ShareGPT} {
+			d, err := ReadDataset(format, strings.NewReader(string(text)))
+			if err != nil {
+				continue
+			}
+			last := 0
+			for _, s := range d.Samples {
+				if s.Line < last || len(s.Messages) == 0 || strings.TrimSpace(s.Messages[len(s.Messages)-1].Content) == "" {
+					t.Errorf("%s: %+v after line %d", format, s, last)
+				}
+				last = s.Line
+			}
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package runner
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"bench/internal/load"
+	"bench/internal/record"
+)
+
+// shardsOf splits what one machine would have sent between machines whose clocks show anything.
+func shardsOf(t record.Test, of, sentUntil int) (shards []ShardResult, due []time.Duration) {
+	due = load.Schedule(*t.Arrivals, t.Requests, load.Stream(1, "arrivals", t.ID, 0))
+	for i := range of {
+		x := ShardResult{Name: "shard", Run: record.Run{Settings: record.Settings{Seed: 1}}, File: &record.RequestFile{Test: WithShard(t, record.Shard{Index: i, Of: of})}}
+		clock := int64(i+1) * 1e12
+		for k := i; k < sentUntil; k += of {
+			at := clock + int64(due[k])
+			x.File.Requests = append(x.File.Requests, record.Request{Index: k, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 1e9),
+				TokenNS: []int64{at + 1e8, at + 1e9}, EndNS: at + 1e9, CountedTokens: 2, Success: true, PromptSHA256: "ab"})
+		}
+		if sentUntil < t.Requests {
+			x.File.Stops = []record.Stop{{AtNS: clock + int64(due[sentUntil]), Due: len(x.File.Requests), Saturation: record.Saturation{Seen: record.SeenQueue}}}
+		}
+		shards = append(shards, x)
+	}
+	return shards, due
+}
+
+// TestMerge: whatever the shards' clocks show, the merged requests lie on one, as one machine would have sent them; in whole and
+// where the load was stopped.
+func TestMerge(t *testing.T) {
+	test := OpenTest(record.Arrivals{RequestRate: 20, Burstiness: new(1.0)}, Shape{100, 2}, 1, 50, 0)
+	for _, sent := range []int{50, 31} {
+		shards, due := shardsOf(test, 4, sent)
+		shards[0], shards[3] = shards[3], shards[0] // in any order
+		got, err := Merge(shards, record.Merged{Shards: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Requests) != sent || got.Test.Shard != nil || got.Record.Detail.Requests != sent {
+			t.Fatalf("%d requests of %d", len(got.Requests), sent)
+		}
+		for i, r := range got.Requests {
+			at := int64(1e12) + int64(due[i])
+			if r.Index != i || r.ScheduledNS != at || r.SentNS != at || *r.FirstTokenNS != at+1e8 || *r.LastTokenNS != at+1e9 || r.TokenNS[1] != at+1e9 || r.EndNS != at+1e9 {
+				t.Fatalf("request %d is %+v", i, r)
+			}
+		}
+		o := got.Record.Detail.OpenLoad
+		if rate := float64(sent-1) / (due[sent-1] - due[0]).Seconds(); math.Abs(*o.OfferedPerSec/rate-1) > 1e-9 || got.Record.Detail.TTFT.Mean != 100 {
+			t.Errorf("%+v", o)
+		}
+		if (sent < 50) != (o.Oversaturated != nil) || sent+o.Dropped+o.NotDue != 50 && sent < 50 || len(got.Stops) != map[bool]int{true: 1, false: 0}[sent < 50] {
+			t.Errorf("%d sent: %+v, stops %+v", sent, o, got.Stops)
+		}
+	}
+	shards, _ := shardsOf(test, 4, 50)
+	shards[2].Run.Settings.Seed = 2
+	if _, err := Merge(shards, record.Merged{}); err == nil || !strings.Contains(err.Error(), "--seed") {
+		t.Errorf("another seed: %v", err)
+	}
+	shards, _ = shardsOf(test, 4, 50)
+	shards[1].File.Requests = shards[1].File.Requests[:5]
+	if _, err := Merge(shards, record.Merged{}); err == nil || !strings.Contains(err.Error(), "5 of 13 requests") {
+		t.Errorf("a shard that was interrupted: %v", err)
+	}
+}
+
+// TestClockError: one kernel has one clock; else the two worst bounds add up, and one that is not known makes all unknown.
+func TestClockError(t *testing.T) {
+	on := func(boot string, ms *float64) ShardResult {
+		return ShardResult{Run: record.Run{Host: record.Host{Clock: &record.Clock{BootID: boot, MaxErrorMS: ms}}}}
+	}
+	for _, c := range []struct {
+		shards []ShardResult
+		want   time.Duration
+		ok     bool
+	}{
+		{[]ShardResult{on("a", nil), on("a", nil)}, 0, true},
+		{[]ShardResult{on("a", new(5.0)), on("b", new(20.0)), on("c", new(10.0))}, 30 * time.Millisecond, true},
+		{[]ShardResult{on("a", new(5.0)), on("b", nil)}, 0, false},
+		{[]ShardResult{on("", nil), {}}, 0, false},
+	} {
+		if got, ok := ClockError(c.shards); got != c.want || ok != c.ok {
+			t.Errorf("%v, %v; want %v, %v", got, ok, c.want, c.ok)
+		}
+	}
+}
