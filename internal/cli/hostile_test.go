@@ -159,7 +159,8 @@ func failWith(c net.Conn, status, body string) {
 }
 
 // hijacked hands the connection of a request over and closes it afterwards.
-func hijacked(w http.ResponseWriter, answer func(net.Conn)) {
+func hijacked(w http.ResponseWriter, r *http.Request, answer func(net.Conn)) {
+	io.Copy(io.Discard, r.Body) // closing with something unread would reset the connection, and the answer with it
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
@@ -180,7 +181,7 @@ func TestHostileGeneration(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				// The first is the question whether lengths are honoured: without its answer nothing is measured.
 				if r.URL.Path == "/v1/chat/completions" && asked.Add(1) > 1 {
-					hijacked(w, answer)
+					hijacked(w, r, answer)
 					return
 				}
 				s.Handler().ServeHTTP(w, r)
@@ -191,15 +192,18 @@ func TestHostileGeneration(t *testing.T) {
 				"--input-tokens", "40", "--cooldown", "0s", "--gpu-telemetry", "none", "--timeout", "2s")
 			plain(t, said)
 			rec := readOne(t, dir, record.ConcurrentFile)
-			if len(rec.Results.Errors) != 1 || rec.Results.Errors[0].Count != 2 || rec.Results.Errors[0].Class == "" || *rec.Results.SuccessRate != 0 {
-				t.Fatalf("errors %+v", rec.Results.Errors)
+			failed := 0
+			for _, e := range rec.Results.Errors { // two classes where the time limit came before the server's end of it
+				t.Logf("%s: %s", e.Class, e.Message)
+				failed += e.Count
+				if e.Class == "" || e.Message == "" || len(e.Message) > 310 || strings.Contains(e.Message, "\n") {
+					t.Errorf("class %q, message %q", e.Class, e.Message)
+				}
+				plain(t, e.Message)
 			}
-			e := rec.Results.Errors[0]
-			t.Logf("%s: %s", e.Class, e.Message)
-			if e.Message == "" || len(e.Message) > 310 || strings.Contains(e.Message, "\n") {
-				t.Errorf("message %q", e.Message)
+			if failed != 2 || *rec.Results.SuccessRate != 0 {
+				t.Fatalf("%d of 2 failed: %+v", failed, rec.Results.Errors)
 			}
-			plain(t, e.Message)
 			plain(t, bounded(t, "analyze", "--out", dir))
 			page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 			if err != nil || bytes.Contains(page, []byte("<script>alert")) || bytes.Contains(page, []byte("<img src=x")) {
@@ -222,7 +226,7 @@ func TestHostileControl(t *testing.T) {
 				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					// The first /tokenize only says that there is one.
 					if r.URL.Path == path && (path != "/tokenize" || asked.Add(1) > 1) {
-						hijacked(w, hostile[name])
+						hijacked(w, r, hostile[name])
 						return
 					}
 					s.Handler().ServeHTTP(w, r)
