@@ -25,13 +25,14 @@ test: ## all tests that need nothing but Go (and cc, where there is one)
 	go test ./...
 
 .PHONY: race
-race: ## the same under the race detector
-	go test -race ./...
+race: ## the same under the race detector, but for the tests of the commands, which run a binary of their own
+	go test -race $$(go list ./... | grep -v internal/cli)
 
 .PHONY: cgo0
 cgo0: ## build and test without cgo: no NVML, nvidia-smi instead
 	CGO_ENABLED=0 go build -trimpath -o /dev/null ./cmd/bench
-	CGO_ENABLED=0 go test ./internal/gpu ./internal/cli
+	CGO_ENABLED=0 go test ./internal/gpu
+	CGO_ENABLED=0 go test -run 'TestScripts/(simulated|faults|identity|wrong)' ./internal/cli
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
