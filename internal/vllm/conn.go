@@ -97,7 +97,7 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	c := &conn{socket: &stampedConn{Conn: raw, clock: d.clock, budget: -1}}
+	c := &conn{socket: &stampedConn{Conn: directly(raw), clock: d.clock, budget: -1}}
 	c.Conn = c.socket
 	c.dialNS = d.clock.Now() - beganNS
 	if err := d.secure(ctx, c); err != nil {
