@@ -66,7 +66,8 @@ func (l limitOf) value(rs []record.Request, p float64) *float64 {
 			xs = append(xs, ms(d))
 		}
 	}
-	v := stats.Percentile(xs, p)
+	slices.Sort(xs)
+	v := stats.PercentileSorted(xs, p)
 	if v == nil || math.IsInf(*v, 0) || math.IsNaN(*v) {
 		return nil
 	}

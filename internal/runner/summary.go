@@ -195,7 +195,11 @@ func durations(rs []record.Request, metric func(*record.Request) (time.Duration,
 
 // gaps are the times between reads that brought tokens, in milliseconds.
 func gaps(rs []record.Request) []float64 {
-	var out []float64
+	n := 0
+	for _, r := range rs {
+		n += max(0, len(r.TokenNS)-1)
+	}
+	out := make([]float64, 0, n)
 	for _, r := range rs {
 		for i := 1; i < len(r.TokenNS); i++ {
 			out = append(out, ms(time.Duration(r.TokenNS[i]-r.TokenNS[i-1])))
@@ -226,8 +230,11 @@ func distribution(xs []float64) *record.Distribution {
 	if len(xs) == 0 {
 		return nil
 	}
-	return &record.Distribution{N: len(xs), Mean: *mean(xs), Min: slices.Min(xs), Max: slices.Max(xs),
-		P50: stats.Percentile(xs, 0.5), P90: stats.Percentile(xs, 0.9), P95: stats.Percentile(xs, 0.95), P99: stats.Percentile(xs, 0.99)}
+	mean := *mean(xs)
+	xs = slices.Clone(xs)
+	slices.Sort(xs)
+	return &record.Distribution{N: len(xs), Mean: mean, Min: xs[0], Max: xs[len(xs)-1],
+		P50: stats.PercentileSorted(xs, 0.5), P90: stats.PercentileSorted(xs, 0.9), P95: stats.PercentileSorted(xs, 0.95), P99: stats.PercentileSorted(xs, 0.99)}
 }
 
 func tokensFrom(rs []record.Request) string {

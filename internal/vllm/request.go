@@ -46,11 +46,10 @@ func messages(prompt string, turns []Message) []openai.ChatCompletionMessage {
 	return out
 }
 
-// Prepared is a request with its body encoded, so that nothing but the write stands between the
-// schedule and the wire. It may be sent more than once.
+// Prepared is a request ready to be written. It may be sent more than once.
 type Prepared struct {
-	gen  Generate
-	body []byte
+	gen Generate
+	message
 }
 
 // chatBody and completionBody are go-openai's requests with vLLM's own fields beside them, and
@@ -111,5 +110,10 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
 	}
-	return &Prepared{gen: g, body: encoded}, nil
+	req, err := c.head(g)
+	if err != nil {
+		return nil, fmt.Errorf("building the request: %w", err)
+	}
+	msg, err := c.streams.dialer.message(req, encoded)
+	return &Prepared{gen: g, message: msg}, err
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	openai "github.com/sashabaranov/go-openai"
-
 	"bench/internal/record"
 )
 
@@ -30,14 +28,11 @@ func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
 		AskedPromptTokens: p.gen.AskedPromptTokens, AskedOutputTokens: p.gen.MaxTokens,
 		TokenNS: make([]int64, 0, min(p.gen.MaxTokens, maxStamps)),
 	}
-	ex := &exchange{pool: c.streams, payload: p.body, timeout: c.timeout}
-	if p.gen.RequestID != "" {
-		ex.header = http.Header{"X-Request-Id": {p.gen.RequestID}}
-	}
+	ex := &exchange{message: p.message, pool: c.streams, timeout: c.timeout}
 	t := &tally{r: &r, gen: &p.gen}
-	err := c.start(ctx, ex, p.gen.Endpoint)
-	if err == nil && ex.status != http.StatusOK {
-		err = &Error{Class: record.ErrBadPayload, Status: ex.status, Message: redirectText(ex.status)}
+	resp, err := ex.do(ctx)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = c.refusal(resp, p.gen.Endpoint)
 	}
 	if err == nil {
 		err = t.read(ex)
@@ -65,20 +60,6 @@ func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
 		_ = ex.response.Body.Close()
 	}
 	return r
-}
-
-// start lets go-openai make and send the request: URL, headers, key, and the decoding of error
-// answers are its. The empty requests given to it are never sent: the exchange puts the prepared
-// body in, and go-openai's rules about OpenAI's own model names see no name.
-func (c *Client) start(ctx context.Context, ex *exchange, endpoint string) error {
-	ctx = context.WithValue(ctx, exchangeKey{}, ex)
-	var err error
-	if endpoint == Chat {
-		_, err = c.openai.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{})
-	} else {
-		_, err = c.openai.CreateCompletionStream(ctx, openai.CompletionRequest{Prompt: ""})
-	}
-	return err
 }
 
 func redirectText(status int) string {

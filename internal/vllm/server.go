@@ -35,9 +35,7 @@ type answer struct {
 // call performs one control request and reads its whole answer. A status of 400 or more is no
 // error here.
 func (c *Client) call(ctx context.Context, method, path string, payload []byte, limit int64) (answer, error) {
-	ex := &exchange{pool: c.control, payload: payload, timeout: min(c.timeout, controlTimeout)}
-	defer ex.release()
-	req, err := http.NewRequestWithContext(ctx, method, c.root.String()+path, nil)
+	req, err := http.NewRequest(method, c.root.String()+path, nil)
 	if err != nil {
 		return answer{}, fmt.Errorf("building the request for %s: %w", path, err)
 	}
@@ -48,7 +46,13 @@ func (c *Client) call(ctx context.Context, method, path string, payload []byte, 
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	resp, err := ex.do(req)
+	msg, err := c.control.dialer.message(req, payload)
+	if err != nil {
+		return answer{}, err
+	}
+	ex := &exchange{message: msg, pool: c.control, timeout: min(c.timeout, controlTimeout)}
+	defer ex.release()
+	resp, err := ex.do(ctx)
 	if err != nil {
 		return answer{}, c.failure(ctx, err, ex.timeout)
 	}
