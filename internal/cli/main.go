@@ -170,7 +170,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		return usagef("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand(), a.guardCommand())
 	for _, c := range root.Commands() {
 		completeFlags(c)
 		args := c.Args
@@ -185,6 +185,19 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		}
 	}
 	return root
+}
+
+// guardCommand is what a view starts beside itself.
+func (a *app) guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    term.GuardCommand,
+		Short:  "Put the terminal back when the program breaks down",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return term.Guard(a.In, a.Out, os.NewFile(3, "terminal"), os.NewFile(4, "ready"))
+		},
+	}
 }
 
 // firstWords are what people come for.

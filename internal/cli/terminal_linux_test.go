@@ -102,6 +102,20 @@ func (x *terminal) press(keys string) {
 	}
 }
 
+// awaitMode waits until the terminal's mode is as it was before the program.
+func (x *terminal) awaitMode() {
+	x.t.Helper()
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		var mode syscall.Termios
+		if ioctl(x.t, x.slave, syscall.TCGETS, unsafe.Pointer(&mode)); mode == x.mode {
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			x.t.Fatalf("the terminal's mode is not back after 30 s")
+		}
+	}
+}
+
 // end waits for the program and returns its exit code and what it wrote; the terminal must be as it was.
 func (x *terminal) end() (int, string) {
 	x.t.Helper()
@@ -194,6 +208,34 @@ func TestViewAtATerminal(t *testing.T) {
 			t.Errorf("exit %d:\n%s", code, text)
 		}
 	})
+	t.Run("suspended where nobody could go on with it", func(t *testing.T) {
+		t.Parallel()
+		x := start(t, "suspended", nil)
+		x.await("run 1/3", 0)
+		n := len(x.screen())
+		x.press("\x1a")
+		x.await("\x1b[?1049l", n) // the screen was left,
+		x.await("\x1b[?1049h", n) // and since no shell stops this job, taken again
+		x.press("\x03\x03")
+		if code, text := x.end(); code != 130 {
+			t.Errorf("exit %d:\n%s", code, text)
+		}
+	})
+	// A breakdown of the Go runtime ends the program without its last words, and so does being killed.
+	for name, signal := range map[string]syscall.Signal{"broken down": syscall.SIGQUIT, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := start(t, name, nil)
+			x.await("run 1/3", 0)
+			x.cmd.Process.Signal(signal)
+			x.awaitMode()
+			code, text := x.end()
+			_, after, _ := strings.Cut(text, "\x1b[?1049l")
+			if code == 0 || strings.Contains(after, "goroutine ") != (signal == syscall.SIGQUIT) {
+				t.Errorf("exit %d, after the view:\n%s", code, after)
+			}
+		})
+	}
 	for _, plain := range []string{"NO_COLOR=1", "TERM=dumb"} {
 		t.Run(plain, func(t *testing.T) {
 			t.Parallel()
