@@ -142,11 +142,11 @@ func TestExpectedTimeIsSaid(t *testing.T) {
 	args := []string{"baseline", "--base-url", url, "--runs", "2", "--warmup", "1", "--output-tokens", "40", "--out"}
 	_, said := newDriver(t, "count 1\n"+card(0, "", "")).bench(append(args, filepath.Join(t.TempDir(), "known"))...)
 	// Three answers of 40 tokens, 12 ms each.
-	if want := "warm-up included, about 2s, 0s of it cooldown (computed for a NVIDIA GeForce RTX 3090, not measured); results in"; !strings.Contains(said, want) {
+	if want := "warm-up included, about 2 s (computed for a NVIDIA GeForce RTX 3090, not measured); results in"; !strings.Contains(said, want) {
 		t.Errorf("%q is not in\n%s", want, said)
 	}
 	_, _, said = call(t, nil, append(args, filepath.Join(t.TempDir(), "unknown"), "--gpu-telemetry", "none")...)
-	for _, want := range []string{"warm-up included, how long is known after the first answer", "s in all, by the pace of the first answer\n", "100/40 tokens, about "} {
+	for _, want := range []string{"warm-up included, how long is known after the first answer", " s in all, by the pace of the first answer\n", "100/40 tokens, about "} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in\n%s", want, said)
 		}

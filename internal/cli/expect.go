@@ -10,6 +10,7 @@ import (
 	"bench/internal/runner"
 	"bench/internal/sim"
 	"bench/internal/sizing"
+	"bench/internal/term"
 )
 
 // expected is how long tests take, as far as that is known before them.
@@ -82,14 +83,17 @@ func modelledTime(c sim.Config, tests []record.Test, s record.Settings) (total t
 
 // describe is what a person is told before the first request; cooldown is the part of it that is certain.
 func (e expected) describe(cooldown time.Duration) string {
-	rest := fmt.Sprintf("%v of it cooldown", cooldown)
+	of := ""
+	if cooldown > 0 {
+		of = ", " + term.Span(cooldown) + " of it cooldown"
+	}
 	switch {
 	case e.modelled != "":
-		return fmt.Sprintf("about %v, %s (computed for a %s, not measured)", e.total.Round(time.Second), rest, e.modelled)
+		return fmt.Sprintf("about %s%s (computed for a %s, not measured)", term.Span(e.total), of, e.modelled)
 	case e.total > 0:
-		return fmt.Sprintf("at least %v, %s", e.total.Round(time.Second), rest)
+		return fmt.Sprintf("at least %s%s", term.Span(e.total), of)
 	case cooldown > 0:
-		return fmt.Sprintf("at least %v of cooldown; how long in all is known after the first answer", cooldown)
+		return fmt.Sprintf("at least %s of cooldown; how long in all is known after the first answer", term.Span(cooldown))
 	}
 	return "how long is known after the first answer"
 }

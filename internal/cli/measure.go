@@ -153,7 +153,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if expected.perToken == 0 && perToken > 0 {
 		expected.perToken = perToken
 		if total := runner.Expect(tests, m.run.Settings, perToken); !virtual && expected.modelled == "" {
-			progress.Line("at least %v in all, by the pace of the first answer", total.Round(time.Second))
+			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
 		}
 	}
 	precise, err := m.load.precision()
@@ -274,7 +274,7 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	a.status("%s; results in %s", line, m.folder.Dir())
 	for _, t := range tests {
 		if t.Arrivals != nil {
-			a.status("%s: %s; a schedule of about %v, %s", t.ID, t.Purpose, load.MeanLength(*t.Arrivals, t.Requests).Round(time.Second), plural(t.Runs, "time"))
+			a.status("%s: %s; a schedule of about %s, %s", t.ID, t.Purpose, term.Span(load.MeanLength(*t.Arrivals, t.Requests)), plural(t.Runs, "time"))
 		}
 	}
 	if m.load.findLimit {

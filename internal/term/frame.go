@@ -129,10 +129,10 @@ func (s *state) planLine(now time.Time, width int) line {
 	if total > 0 {
 		share = float64(len(s.done)) / float64(total)
 	}
-	words := fmt.Sprintf("%d of %d tests, %s gone", len(s.done), total, span(gone))
+	words := fmt.Sprintf("%d of %d tests, %s gone", len(s.done), total, Span(gone))
 	if left, ok := s.timeLeft(now); ok {
 		if left > 0 {
-			words += ", about " + span(left) + " left"
+			words += ", about " + Span(left) + " left"
 		}
 		if gone+left > 0 {
 			share = gone.Seconds() / (gone + left).Seconds()
@@ -296,7 +296,10 @@ func newestBlocks(blocks [][]line, n int) []line {
 func (s *state) said(width int) [][]line {
 	var out [][]line
 	for _, m := range s.messages {
-		st := yellow
+		mark, st := "· ", dim
+		if m.finding {
+			mark, st = "! ", yellow
+		}
 		if m.bad {
 			st = red
 		}
@@ -304,7 +307,7 @@ func (s *state) said(width int) [][]line {
 		for i, part := range wrap(m.text, width-2) {
 			lead := "  "
 			if i == 0 {
-				lead = "! "
+				lead = mark
 			}
 			block = append(block, line{{lead, st}, {part, plain}})
 		}

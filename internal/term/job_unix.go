@@ -16,25 +16,16 @@ func foreground(fd int) bool {
 	return errno == 0 && int(group) == syscall.Getpgrp()
 }
 
-// watchJob has a shell's wish to stop this job told on stop, and that it goes on on continued. Who reads the terminal in
-// the background gets an error instead of being stopped.
-func watchJob(stop, continued chan<- os.Signal) {
-	if !signal.Ignored(syscall.SIGTSTP) {
-		signal.Notify(stop, syscall.SIGTSTP)
-	}
+// watchContinued has told that this job goes on. Who reads the terminal in the background gets an error instead of being
+// stopped.
+func watchContinued(continued chan<- os.Signal) {
 	signal.Notify(continued, syscall.SIGCONT)
 	signal.Ignore(syscall.SIGTTIN)
 }
 
-// stopJob stops this job as the terminal's suspend key does. Where nobody could continue it nothing happens.
-func stopJob(stop chan<- os.Signal) {
-	if signal.Ignored(syscall.SIGTSTP) {
-		return
-	}
-	signal.Reset(syscall.SIGTSTP)
-	syscall.Kill(0, syscall.SIGTSTP)
-	signal.Notify(stop, syscall.SIGTSTP)
-}
+// stopJob stops this job as the terminal's suspend key does, a moment after it returns; where nobody could continue it,
+// not at all. The signal must never have been asked for: the runtime would go on catching it.
+func stopJob() { syscall.Kill(0, syscall.SIGTSTP) }
 
 // outlive lets this process go on when its job is ended, and write to a terminal that is another's.
 func outlive() {

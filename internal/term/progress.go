@@ -86,7 +86,7 @@ func (p *Lines) Done() {
 
 func (p *Lines) line(text string) {
 	p.clear()
-	fmt.Fprintln(p.screen.W, text)
+	fmt.Fprintln(p.screen.W, p.screen.Fold(text))
 }
 
 func (p *Lines) draw(text string) {
@@ -123,7 +123,7 @@ func (t *transcript) lasting(e runner.Event) []string {
 	case runner.WaitingForServer:
 		if t.waited != e.Test.ID {
 			t.waited = e.Test.ID
-			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, Clean(e.Text), span(e.Remaining))}
+			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, Clean(e.Text), Span(e.Remaining))}
 		}
 	case runner.Note:
 		if e.Test.ID == "" {
@@ -140,13 +140,13 @@ func (t *transcript) passing(e runner.Event) []string {
 	case runner.TestStarted:
 		line := describe(e)
 		if e.Left != nil {
-			line += ", about " + span(*e.Left) + " left"
+			line += ", about " + Span(*e.Left) + " left"
 		}
 		return []string{line}
 	case runner.CoolingDown:
 		if t.cooled != e.Test.ID {
 			t.cooled = e.Test.ID
-			return []string{fmt.Sprintf("%s  cooling down %s", e.Test.ID, span(e.Remaining))}
+			return []string{fmt.Sprintf("%s  cooling down %s", e.Test.ID, Span(e.Remaining))}
 		}
 	}
 	return nil
@@ -171,9 +171,9 @@ func describe(e runner.Event) string {
 func phase(e runner.Event) string {
 	switch e.Kind {
 	case runner.CoolingDown:
-		return fmt.Sprintf("%s (%d/%d)  cooling down %s", e.Test.ID, e.Number, e.Total, span(e.Remaining))
+		return fmt.Sprintf("%s (%d/%d)  cooling down %s", e.Test.ID, e.Number, e.Total, Span(e.Remaining))
 	case runner.WaitingForServer:
-		return fmt.Sprintf("%s (%d/%d)  waiting for the server's return, %s left", e.Test.ID, e.Number, e.Total, span(e.Remaining))
+		return fmt.Sprintf("%s (%d/%d)  waiting for the server's return, %s left", e.Test.ID, e.Number, e.Total, Span(e.Remaining))
 	}
 	if step := step(e); step != "" {
 		return describe(e) + "  " + step
@@ -202,8 +202,8 @@ func step(e runner.Event) string {
 	return ""
 }
 
-// span prints a time as people say it, to the second below an hour.
-func span(d time.Duration) string {
+// Span prints a time as people say it, to the second below an hour.
+func Span(d time.Duration) string {
 	s := int(max(d, 0).Round(time.Second).Seconds())
 	switch {
 	case s < 60:

@@ -5,6 +5,7 @@ package term
 import (
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -46,6 +47,14 @@ func (s Screen) Size() (width, height int) {
 		}
 	}
 	return PlainWidth, 24
+}
+
+// Fold breaks a line between words where a terminal would break it anywhere; a file or pipe gets it whole.
+func (s Screen) Fold(line string) string {
+	if width := s.Width(); s.fd >= 0 && textWidth(line) > width {
+		return strings.Join(wrap(line, width), "\n")
+	}
+	return line
 }
 
 // Terminal is the terminal behind r, where a person can type and this program is the one that is listened to: a

@@ -39,7 +39,7 @@ type View struct {
 	said  transcript
 	lines []string // that stay, for when the view is gone
 
-	suspend   chan os.Signal // the wish to stop this program for a while, by key or signal
+	suspend   chan struct{} // the wish to stop this program for a while
 	continued chan os.Signal
 	stop      chan struct{}
 	drawn     chan struct{}
@@ -54,10 +54,10 @@ const (
 
 // NewView takes the screen, which must be live, until [View.Done]. Keys are read from in; nil is no keyboard.
 func NewView(screen Screen, in *Keyboard, plan Plan, wishes Wishes) *View {
-	v := &View{screen: screen, keyboard: in, suspend: make(chan os.Signal, 1), continued: make(chan os.Signal, 1),
+	v := &View{screen: screen, keyboard: in, suspend: make(chan struct{}, 1), continued: make(chan os.Signal, 1),
 		stop: make(chan struct{}), drawn: make(chan struct{}), state: newState(plan, time.Now())}
 	if screen.fd >= 0 {
-		watchJob(v.suspend, v.continued)
+		watchContinued(v.continued)
 	}
 	if in != nil {
 		v.state.keys = true
@@ -150,13 +150,13 @@ func (v *View) frame(width, height int) string {
 // sleep stops the program until the shell continues it. A client that stands still measures nothing, which is said.
 func (v *View) sleep() {
 	began := time.Now()
-	stopJob(v.suspend)
-	select { // the stop comes a moment after it is asked for, and not at all where no shell could end it
+	stopJob()
+	select {
 	case <-v.continued:
 	case <-time.After(redrawPeriod):
 	}
 	if gone := time.Since(began); gone > 2*redrawPeriod {
-		v.Line("stopped for %s: what was being measured is to be measured again", span(gone))
+		v.Line("stopped for %s: what was being measured is to be measured again", Span(gone))
 	}
 }
 
@@ -197,7 +197,7 @@ func (v *View) Done() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		for _, line := range v.lines {
-			fmt.Fprintln(v.screen.W, line)
+			fmt.Fprintln(v.screen.W, v.screen.Fold(line))
 		}
 	})
 }
@@ -217,7 +217,7 @@ func (v *View) press(key byte, w Wishes) {
 		w.Interrupt()
 	case suspendKey:
 		select {
-		case v.suspend <- os.Interrupt: // any signal will do
+		case v.suspend <- struct{}{}:
 		default:
 		}
 	}
