@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/runner"
 	"bench/internal/term"
 
@@ -124,7 +125,7 @@ func (a *app) exit(err error) int {
 		}
 		return exitInterrupted
 	}
-	fmt.Fprintln(a.Err, a.stderr.Fold("bench: "+term.Clean(oneLine(err))))
+	fmt.Fprintln(a.Err, a.stderr.Fold("bench: "+display.Clean(oneLine(err))))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -224,7 +225,7 @@ func (a *app) status(format string, args ...any) {
 		a.progress.Line(format, args...)
 		return
 	}
-	fmt.Fprintln(a.Err, a.stderr.Fold(term.Clean(fmt.Sprintf(format, args...))))
+	fmt.Fprintln(a.Err, a.stderr.Fold(display.Clean(fmt.Sprintf(format, args...))))
 }
 
 // columns is how wide tables may be: what the terminal has, up to what they were made for.

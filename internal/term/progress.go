@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -61,7 +62,7 @@ func (p *Lines) Observe(e runner.Event) {
 func (p *Lines) Status(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := Clean(fmt.Sprintf(format, args...))
+	text := display.Clean(fmt.Sprintf(format, args...))
 	if !p.screen.Live {
 		p.line(text)
 		return
@@ -74,7 +75,7 @@ func (p *Lines) Status(format string, args ...any) {
 func (p *Lines) Line(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line(Clean(fmt.Sprintf(format, args...)))
+	p.line(display.Clean(fmt.Sprintf(format, args...)))
 }
 
 // Done implements [Progress].
@@ -92,7 +93,7 @@ func (p *Lines) line(text string) {
 func (p *Lines) draw(text string) {
 	if text != "" && time.Since(p.drawn) >= redrawPeriod {
 		p.live, p.drawn = text, time.Now()
-		fmt.Fprintf(p.screen.W, "\r\x1b[K%s", cut(text, p.screen.Width()-1))
+		fmt.Fprintf(p.screen.W, "\r\x1b[K%s", display.Cut(text, p.screen.Width()-1))
 	}
 }
 
@@ -117,19 +118,19 @@ func (t *transcript) lasting(e runner.Event) []string {
 	case runner.TestDone:
 		lines := []string{ResultLine(*e.Record)}
 		for _, f := range findings(*e.Record) {
-			lines = append(lines, fmt.Sprintf("%s  %s: %s", e.Test.ID, f.Check, Clean(f.Evidence)))
+			lines = append(lines, fmt.Sprintf("%s  %s: %s", e.Test.ID, f.Check, display.Clean(f.Evidence)))
 		}
 		return lines
 	case runner.WaitingForServer:
 		if t.waited != e.Test.ID {
 			t.waited = e.Test.ID
-			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, Clean(e.Text), Span(e.Remaining))}
+			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, display.Clean(e.Text), Span(e.Remaining))}
 		}
 	case runner.Note:
 		if e.Test.ID == "" {
-			return []string{"note: " + Clean(e.Text)}
+			return []string{"note: " + display.Clean(e.Text)}
 		}
-		return []string{fmt.Sprintf("%s  note: %s", e.Test.ID, Clean(e.Text))}
+		return []string{fmt.Sprintf("%s  note: %s", e.Test.ID, display.Clean(e.Text))}
 	}
 	return nil
 }
@@ -239,7 +240,7 @@ func ResultLine(r record.Record) string {
 	}
 	text += "  " + string(r.Status)
 	if r.Status != record.StatusSuccess {
-		text += ": " + Clean(r.Detail.Reason)
+		text += ": " + display.Clean(r.Detail.Reason)
 	}
 	return text
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -49,7 +50,7 @@ type repeatSoFar struct {
 }
 
 func newState(plan Plan, now time.Time) state {
-	plan.Title = Clean(plan.Title)
+	plan.Title = display.Clean(plan.Title)
 	return state{plan: plan, began: now, done: map[int]*testOutcome{}}
 }
 
@@ -84,13 +85,13 @@ func (s *state) observe(e runner.Event, now time.Time) {
 		s.done[e.Number-1] = &testOutcome{e.Record}
 		s.left, s.leftAt = e.Left, now
 		if e.Record.Status == record.StatusFailure {
-			s.tell(message{e.Test.ID + " failed: " + Clean(e.Record.Detail.Reason), true, true})
+			s.tell(message{e.Test.ID + " failed: " + display.Clean(e.Record.Detail.Reason), true, true})
 		}
 		for _, f := range findings(*e.Record) {
-			s.tell(message{fmt.Sprintf("%s %s, %s: %s", e.Test.ID, e.Record.Trust.Verdict, f.Check, Clean(f.Evidence)), true, e.Record.Trust.Verdict == record.TrustInvalid})
+			s.tell(message{fmt.Sprintf("%s %s, %s: %s", e.Test.ID, e.Record.Trust.Verdict, f.Check, display.Clean(f.Evidence)), true, e.Record.Trust.Verdict == record.TrustInvalid})
 		}
 	case runner.Note:
-		text := Clean(e.Text)
+		text := display.Clean(e.Text)
 		if e.Test.ID != "" {
 			text = e.Test.ID + " " + text
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -172,12 +173,12 @@ func (v *View) Observe(e runner.Event) {
 func (v *View) Status(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.state.step = Clean(fmt.Sprintf(format, args...))
+	v.state.step = display.Clean(fmt.Sprintf(format, args...))
 }
 
 // Line implements [Progress].
 func (v *View) Line(format string, args ...any) {
-	text := Clean(fmt.Sprintf(format, args...))
+	text := display.Clean(fmt.Sprintf(format, args...))
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.state.say(text)
