@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -144,12 +143,18 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		return advise(m.server.baseURL, err)
 	}
 	progress.Status("asking whether answers have the length asked for")
-	enforced, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
+	enforced, perToken, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
 	if err != nil {
 		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
 	}
 	if !enforced {
 		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
+	}
+	if expected.perToken == 0 && perToken > 0 {
+		expected.perToken = perToken
+		if total := runner.Expect(tests, m.run.Settings, perToken); !virtual && expected.modelled == "" {
+			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
+		}
 	}
 	precise, err := m.load.precision()
 	if err != nil {
@@ -180,7 +185,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
-		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
+		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, PerToken: expected.perToken,
 		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
@@ -252,30 +257,8 @@ func (a *app) unwatch() {
 	}
 }
 
-// expect is how long the tests take at least, by what the folder's last test or one request showed; 0 where nothing did.
-func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
-	have, err := m.records()
-	if err != nil {
-		return 0, err
-	}
-	var perToken time.Duration
-	if tpotMS != nil {
-		perToken = time.Duration(*tpotMS * float64(time.Millisecond))
-	}
-	for _, r := range have {
-		perToken = cmp.Or(runner.PerToken(r), perToken)
-		if m.out.resume {
-			tests = slices.DeleteFunc(slices.Clone(tests), func(t record.Test) bool { return t.ID == r.TestID })
-		}
-	}
-	if perToken == 0 {
-		return 0, nil
-	}
-	return runner.Expect(tests, m.run.Settings, perToken), nil
-}
-
 // announce says what will be done and how long it takes.
-func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
+func (a *app) announce(m *measurement, s *server, tests []record.Test, expected expected) {
 	requests := 0
 	for _, t := range tests {
 		requests += t.Runs*t.Share() + m.load.warmup
@@ -283,18 +266,15 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
 	a.status("%s", describeServer(s))
 	line := fmt.Sprintf("%s: %d requests, warm-up included", plural(len(tests), "test"), requests)
-	switch {
-	case s.simulation != nil && s.simulation.VirtualTime:
+	if s.simulation != nil && s.simulation.VirtualTime {
 		line += ", on virtual time"
-	case expected > 0:
-		line += fmt.Sprintf(", at least %v, %v of it cooldown", expected.Round(time.Second), cooldown)
-	case cooldown > 0:
-		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
+	} else {
+		line += ", " + expected.describe(cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
 	for _, t := range tests {
 		if t.Arrivals != nil {
-			a.status("%s: %s; a schedule of about %v, %s", t.ID, t.Purpose, load.MeanLength(*t.Arrivals, t.Requests).Round(time.Second), plural(t.Runs, "time"))
+			a.status("%s: %s; a schedule of about %s, %s", t.ID, t.Purpose, term.Span(load.MeanLength(*t.Arrivals, t.Requests)), plural(t.Runs, "time"))
 		}
 	}
 	if m.load.findLimit {

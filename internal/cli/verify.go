@@ -75,6 +75,9 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 		return serverErr
 	}
 	if serverErr != nil {
+		if !e.given() && startup == nil {
+			return serverErr // nothing is left to be judged
+		}
 		ev.ServerError = oneLine(serverErr)
 	}
 	ev.Startup = startup
@@ -87,11 +90,8 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 	if err := a.writeVerify(folder, doc, o); err != nil {
 		return err
 	}
-	switch {
-	case doc.Possible != nil && !*doc.Possible:
+	if doc.Possible != nil && !*doc.Possible {
 		return errNegative
-	case claim == nil && startup == nil:
-		return serverErr
 	}
 	return nil
 }

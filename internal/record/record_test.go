@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -412,5 +413,44 @@ func TestNotReadGroupsByReason(t *testing.T) {
 	}
 	if got := (GPUInfo{}).NotRead(); got != "" {
 		t.Errorf("a GPU that gives all: %q", got)
+	}
+}
+
+// A folder that was made and never written to leaves nothing, the folders made on the way to it included; one that
+// was there stays, and so does one that holds anything.
+func TestFolderMadeForNothing(t *testing.T) {
+	root := t.TempDir()
+	left := func() string {
+		var out []string
+		filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			out = append(out, strings.TrimPrefix(path, root))
+			return err
+		})
+		return strings.Join(out, " ")
+	}
+	use := func(dir string, write bool) {
+		f, err := LockFolder(filepath.Join(root, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if write {
+			err = f.WriteFile("a", nil)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use("x/y", false)
+	if got := left(); got != "" {
+		t.Errorf("left: %s", got)
+	}
+	use("x/y", true)
+	use("x/z/z", false)
+	if err := os.Mkdir(filepath.Join(root, "mine"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	use("mine", false)
+	if got, want := left(), " /mine /mine/.lock /x /x/y /x/y/.lock /x/y/a"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
 	}
 }

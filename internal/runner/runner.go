@@ -83,6 +83,9 @@ type Options struct {
 	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
 	// from their means than that share of them.
 	Precise float64
+	// PerToken is the latency of one request by its output tokens, where something showed it before the first test; 0
+	// else. Of what it lets expect the first test is told.
+	PerToken time.Duration
 	// Samples are the requests of a repeat, in order, where the tests take them from a dataset; with their lengths.
 	Samples []Sample
 	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
@@ -170,7 +173,7 @@ type run struct {
 	Options
 	draining atomic.Bool
 	baseline map[Shape]record.Baseline
-	perToken time.Duration   // latency of the last test by its output tokens; 0 = none has ended
+	perToken time.Duration   // latency of the last test by its output tokens, or what was known before; 0 = not known
 	said     map[string]bool // what samples are missing, told once
 	again    bool            // the test is begun again after the server died before it ended
 }
@@ -180,7 +183,7 @@ type run struct {
 // that fails is a record, not an error.
 func Run(ctx context.Context, o Options, tests []record.Test) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &run{Options: o, baseline: map[Shape]record.Baseline{}, said: map[string]bool{}}
+	r := &run{Options: o, baseline: map[Shape]record.Baseline{}, said: map[string]bool{}, perToken: o.PerToken}
 	var observing sync.Mutex // samples come from goroutines of their own
 	r.Observe = func(e Event) {
 		observing.Lock()

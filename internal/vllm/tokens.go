@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	openai "github.com/sashabaranov/go-openai"
 
@@ -92,18 +93,21 @@ const ignoreEOSProbe = 32
 
 // ProbeIgnoreEOS finds out whether the server honours ignore_eos: a question answered by one word
 // must still give every token that was asked for. A server that does not honour it stops early.
-func (c *Client) ProbeIgnoreEOS(ctx context.Context, endpoint string) (bool, error) {
+// perToken is the time per output token of that answer, 0 where it does not show one.
+func (c *Client) ProbeIgnoreEOS(ctx context.Context, endpoint string) (honoured bool, perToken time.Duration, err error) {
 	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: "Answer with the single word yes: is water wet?",
 		MaxTokens: ignoreEOSProbe, IgnoreEOS: true, AnyLength: true})
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	r := c.Send(ctx, p)
 	if !r.Success {
-		return false, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
+		return false, 0, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
 	}
-	if r.CompletionTokens == nil { // several tokens may have come in one chunk
-		return r.FinishReason == "length", nil
+	if d, ok := r.TPOT(); ok {
+		perToken = d
 	}
-	return *r.CompletionTokens == ignoreEOSProbe && r.FinishReason == "length", nil
+	// Without a count several tokens may have come in one chunk.
+	honoured = r.FinishReason == "length" && (r.CompletionTokens == nil || *r.CompletionTokens == ignoreEOSProbe)
+	return honoured, perToken, nil
 }
