@@ -21,7 +21,14 @@ func OpenTest(a record.Arrivals, shape Shape, runs, n, most int) record.Test {
 		name = map[string]string{record.RampLinear: "ramp", record.RampExponential: "expramp"}[a.RampUpStrategy] +
 			number(a.RampUpStartRPS) + "to" + number(a.RampUpEndRPS)
 	}
+	if a.Trace != nil {
+		name = "trace"
+		if unit := a.Trace.SecMultiplier; unit != 1 && unit != 0.001 { // which the known formats have
+			name += number(unit)
+		}
+	}
 	switch {
+	case a.Trace != nil:
 	case a.Burstiness == nil:
 		name += "-even"
 	case *a.Burstiness != 1:
@@ -41,6 +48,9 @@ func number(v float64) string {
 
 // describeArrivals says in words when requests are due.
 func describeArrivals(a record.Arrivals) string {
+	if a.Trace != nil {
+		return fmt.Sprintf("as a trace had them, %g s for each unit of its stamps", a.Trace.SecMultiplier)
+	}
 	rate := fmt.Sprintf("%g requests/s", a.RequestRate)
 	if a.RampUpStrategy != "" {
 		rate = fmt.Sprintf("%g to %g requests/s, %s", a.RampUpStartRPS, a.RampUpEndRPS, a.RampUpStrategy)
@@ -59,6 +69,12 @@ const maxRate = 100_000
 
 // checkArrivals refuses a schedule that cannot be meant.
 func checkArrivals(a record.Arrivals) error {
+	if t := a.Trace; t != nil {
+		if !(t.SecMultiplier >= 1e-9 && t.SecMultiplier <= 1e6) {
+			return fmt.Errorf("%g s for each unit of a trace's stamps is out of range: want 1e-9 to 1e6", t.SecMultiplier)
+		}
+		return nil
+	}
 	rates := []struct {
 		what string
 		v    float64

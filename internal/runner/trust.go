@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bench/internal/load"
 	"bench/internal/record"
 )
 
@@ -145,7 +146,11 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 		return
 	}
 	hits, queries := *v.PrefixHits, *v.PrefixQueries
-	if s.test.Workload != nil && s.test.Workload.Dataset != "" {
+	if w := s.test.Workload; w != nil && w.BlockTokens > 0 {
+		s.tracePrefix(j, hits, queries)
+		return
+	}
+	if w := s.test.Workload; w != nil && w.Dataset != "" && !load.IsTrace(w.Dataset) {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
 		return
 	}
@@ -177,6 +182,22 @@ func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
 		j.doubt("prefix_cache", "that is more than the requests had in common")
 	case hits < asked/2:
 		j.doubt("prefix_cache", "that is less than half of what was shared: the server does not keep prefixes, or had no room for them")
+	}
+}
+
+// tracePrefix holds a trace that tells which blocks its prompts have in common against the server's counter. Less than all of
+// them may be found: the cache has an end, and a prompt may come before the one it shares with was computed.
+func (s *summary) tracePrefix(j *judgement, hits, queries float64) {
+	n, repeats := 0, 0
+	for _, rs := range s.repeats {
+		if n += len(rs); len(rs) > 0 {
+			repeats++
+		}
+	}
+	common := float64(repeats * s.test.Workload.CommonTokens)
+	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; by the trace %.0f are in blocks that an earlier prompt had", hits, queries, common)
+	if hits > common+float64(n*prefixSlack) {
+		j.doubt("prefix_cache", "that is more than the requests had in common")
 	}
 }
 
