@@ -96,8 +96,8 @@ its part of one schedule, and bench merge joins what they measured:
 			if _, err := l.shard.apply(plan, &s, &o); err != nil {
 				return err
 			}
-			if l.shard.parsed != nil && l.precise != "" {
-				return usagef("--until-precise and --shard exclude each other: shards do not know each other's figures")
+			if name := givenFlag(c, "until-precise", "find-limit", "find-rate"); l.shard.parsed != nil && (name != "" || strings.HasPrefix(plan[0].ID, "slo")) {
+				return usagef("--shard and a search exclude each other: what comes next depends on figures that shards do not know of each other")
 			}
 			answers := 0
 			if c.Flags().Changed("output-tokens") {
