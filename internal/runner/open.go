@@ -120,7 +120,7 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 	}
 	out.SendDelay, out.Held, out.HeldTime = distribution(delays), len(held), distribution(held)
 	var dueS, spanS, busyS float64
-	gaps := 0
+	gaps, sendS := 0, 0.0
 	for n := range s.test.Runs {
 		rs := s.repeats[n]
 		if len(rs) == 0 {
@@ -135,11 +135,16 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 		spanS += time.Duration(end - start).Seconds()
 		out.DrainMS = max(out.DrainMS, ms(time.Duration(end-lastSent)))
 		gaps += len(rs) - 1
+		sendS += time.Duration(lastSent - start).Seconds()
 		dueS += time.Duration(rs[len(rs)-1].ScheduledNS - rs[0].ScheduledNS).Seconds()
 	}
 	if dueS > 0 {
 		out.OfferedPerSec = new(float64(gaps) / dueS)
 	}
+	if sendS > 0 {
+		out.SentPerSec = new(float64(gaps) / sendS)
+	}
+	out.Steady = s.steady(all)
 	if spanS > 0 {
 		out.AchievedPerSec, out.MeanInFlight = new(float64(len(ok))/spanS), new(busyS/spanS)
 	}
