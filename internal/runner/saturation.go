@@ -210,6 +210,7 @@ func waitingGrows(done []record.Request, variation float64) *record.Saturation {
 			if !ok {
 				d = time.Duration(part[i].EndNS - part[i].ScheduledNS)
 			}
+			d -= max(0, late(part[i])) // which is the client's doing
 			at[i], wait[i] = time.Duration(part[i].ScheduledNS).Seconds(), d.Seconds()
 		}
 		g, ok := growing(at, wait)
