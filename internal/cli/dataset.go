@@ -14,21 +14,28 @@ import (
 	"bench/internal/vllm"
 )
 
+// readRequests takes the requests that the tests need from the dataset or the trace.
+func (a *app) readRequests(ctx context.Context, l *loadFlags, s *server, seed int64, plan []record.Test, outputTokens int) error {
+	n := 0
+	for _, t := range plan {
+		n = max(n, t.Requests)
+	}
+	if !load.IsTrace(l.workload.dataset) {
+		return a.readDataset(ctx, l, s, seed, n, outputTokens)
+	}
+	if plan[0].Arrivals != nil && plan[0].Arrivals.Trace != nil {
+		n = l.arrivals.prompts // 0: as many as there are
+	}
+	return a.readTrace(ctx, l, s, n)
+}
+
 // readDataset takes the n requests of each repeat from the dataset, in an order drawn from the seed, and has the server count
 // their tokens. An answer is asked to be as long as outputTokens says, else as the dataset does, else as its own answer is.
 func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, seed int64, n, outputTokens int) error {
 	f := &l.workload
-	file, err := os.Open(f.path)
+	d, err := f.read()
 	if err != nil {
-		return usagef("--dataset-path: %w", err)
-	}
-	defer file.Close()
-	d, err := load.ReadDataset(f.dataset, file)
-	if err != nil {
-		return usagef("--dataset-path %s: %w", f.path, err)
-	}
-	if len(d.Bad) > 0 && !f.skip {
-		return usagef("%s:%d: %s%s; mend the file, or leave out what is no request with --skip-bad-lines", f.path, d.Bad[0].Line, d.Bad[0].Why, andMore(len(d.Bad)))
+		return err
 	}
 	if !s.info.HasTokenize {
 		return fmt.Errorf("--dataset-name needs a server with /tokenize: without it the lengths of a dataset's requests are not known before they are sent")
@@ -66,6 +73,23 @@ func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, seed int
 	l.input, l.output = (input+n/2)/n, (output+n/2)/n
 	f.of = record.Workload{Dataset: f.dataset, File: filepath.Base(f.path), SHA256: d.SHA256, Usable: usable, Skipped: len(d.Bad)}
 	return nil
+}
+
+// read reads the file of the dataset; bad lines are an error unless they may be left out.
+func (f *workloadFlags) read() (*load.Dataset, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, usagef("--dataset-path: %w", err)
+	}
+	defer file.Close()
+	d, err := load.ReadDataset(f.dataset, file)
+	if err != nil {
+		return nil, usagef("--dataset-path %s: %w", f.path, err)
+	}
+	if len(d.Bad) > 0 && !f.skip {
+		return nil, usagef("%s:%d: %s%s; mend the file, or leave out what is no request with --skip-bad-lines", f.path, d.Bad[0].Line, d.Bad[0].Why, andMore(len(d.Bad)))
+	}
+	return d, nil
 }
 
 // andMore counts what is not named.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bench/internal/analysis"
+	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/report"
 	"bench/internal/runner"
@@ -95,8 +96,8 @@ its part of one schedule, and bench merge joins what they measured:
 			if _, err := l.shard.apply(plan, &s, &o); err != nil {
 				return err
 			}
-			if l.shard.parsed != nil && l.precise != "" {
-				return usagef("--until-precise and --shard exclude each other: shards do not know each other's figures")
+			if name := givenFlag(c, "until-precise", "find-limit", "find-rate"); l.shard.parsed != nil && (name != "" || strings.HasPrefix(plan[0].ID, "slo")) {
+				return usagef("--shard and a search exclude each other: what comes next depends on figures that shards do not know of each other")
 			}
 			answers := 0
 			if c.Flags().Changed("output-tokens") {
@@ -104,7 +105,7 @@ its part of one schedule, and bench merge joins what they measured:
 			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
 				if l.workload.dataset != "" {
-					if err := a.readDataset(ctx, &l, srv, o.seed, plan[0].Requests, answers); err != nil {
+					if err := a.readRequests(ctx, &l, srv, o.seed, plan, answers); err != nil {
 						return nil, err
 					}
 					if plan, err = stressPlan(c, &l); err != nil { // now that the lengths are known
@@ -220,15 +221,15 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.slo.goodputLimits(); err != nil {
 		return nil, err
 	}
-	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
-		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
+	replay := load.IsTrace(l.workload.dataset) && !c.Flags().Changed("concurrent")
+	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "request-rate", "ramp-up-strategy") == "" && !replay
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && searches {
+		return nil, usagef("--dataset-name needs --request-rate: the search for an objective needs as many requests as it pleases")
 	}
-	changed := c.Flags().Changed
-	held := !changed("concurrent") && !changed("request-rate") && !changed("ramp-up-strategy") && !changed("max-ttft") && !changed("max-tpot") && !changed("max-latency")
-	if err := l.workload.check(c, held); err != nil {
+	if err := l.workload.check(c, !replay && givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy", "max-ttft", "max-tpot", "max-latency") == ""); err != nil {
 		return nil, err
 	}
-	if open, err := l.openTest(c); open != nil || err != nil {
+	if open, err := l.openTests(c); open != nil || err != nil {
 		return open, err
 	}
 	if search, err := l.sloPlan(c); search != nil || err != nil {

@@ -26,10 +26,16 @@ type Message struct {
 
 // Sample is one request of a dataset.
 type Sample struct {
-	Line         int // of the file, from 1
+	Line         int // of the file, from 1; of a trace it tells times and lengths, and no text
 	Messages     []Message
 	Reply        string // the answer that the dataset holds; "" where it holds none
 	OutputTokens int    // that the dataset asks for; 0 where it does not say
+
+	// Of a trace: when it was sent there, in the trace's own unit; how long its prompt is; and which blocks that begins with.
+	// A block has the same name in two requests if both and all that stands before them are the same.
+	At           float64
+	PromptTokens int
+	Blocks       []string
 }
 
 // BadLine is a line, or an entry that begins there, that is no request.
@@ -60,11 +66,15 @@ func ReadDataset(format string, in io.Reader) (*Dataset, error) {
 	var err error
 	switch format {
 	case Custom:
-		err = d.readLines(in)
+		err = d.readLines(in, parseCustom)
+	case Mooncake:
+		err = d.readLines(in, parseMooncake)
+	case Azure:
+		err = d.readLines(in, new(azure).parse)
 	case ShareGPT:
 		err = d.readArray(in)
 	default:
-		return nil, fmt.Errorf("the dataset format %q is not known: want %s or %s", format, ShareGPT, Custom)
+		return nil, fmt.Errorf("the dataset format %q is not known: want %s, %s, %s or %s", format, ShareGPT, Custom, Mooncake, Azure)
 	}
 	if err != nil {
 		return nil, err
@@ -94,8 +104,8 @@ func (d *Dataset) add(line int, s Sample, err error) error {
 	return nil
 }
 
-// readLines reads a JSON object a line.
-func (d *Dataset) readLines(in io.Reader) error {
+// readLines reads a request a line; parse says [errNoRequest] of one that is meant to be none.
+func (d *Dataset) readLines(in io.Reader, parse func(line []byte) (Sample, error)) error {
 	r := bufio.NewReaderSize(in, 1<<16)
 	for n := 1; ; n++ {
 		line, tooLong, err := readBounded(r)
@@ -113,7 +123,10 @@ func (d *Dataset) readLines(in io.Reader) error {
 		case len(bytes.TrimSpace(line)) == 0:
 			err = errors.New("empty")
 		default:
-			s, err = parseCustom(line)
+			s, err = parse(line)
+		}
+		if errors.Is(err, errNoRequest) {
+			continue
 		}
 		if err := d.add(n, s, err); err != nil || ended {
 			return err

@@ -90,7 +90,7 @@ func TestBadLines(t *testing.T) {
 
 // FuzzReadDataset: whatever the bytes, no sample is without a question, and lines ascend.
 func FuzzReadDataset(f *testing.F) {
-	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json"} {
+	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json", "testdata/mooncake.jsonl", "testdata/azure.csv"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -99,14 +99,18 @@ func FuzzReadDataset(f *testing.F) {
 	}
 	f.Add([]byte("{\"body\": {\"body\": {}}}\n\n[{}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, format := range []string{Custom, ShareGPT} {
+		for _, format := range []string{Custom, ShareGPT, Mooncake, Azure} {
 			d, err := ReadDataset(format, strings.NewReader(string(text)))
 			if err != nil {
 				continue
 			}
 			last := 0
 			for _, s := range d.Samples {
-				if s.Line < last || len(s.Messages) == 0 || strings.TrimSpace(s.Messages[len(s.Messages)-1].Content) == "" {
+				if IsTrace(format) {
+					if s.Line <= last || s.PromptTokens < 1 || s.OutputTokens < 1 || s.At != s.At {
+						t.Errorf("%s: %+v after line %d", format, s, last)
+					}
+				} else if s.Line < last || len(s.Messages) == 0 || strings.TrimSpace(s.Messages[len(s.Messages)-1].Content) == "" {
 					t.Errorf("%s: %+v after line %d", format, s, last)
 				}
 				last = s.Line

@@ -26,6 +26,7 @@ const (
 	SizingFile     = "sizing.json"
 
 	requestsDir = "requests"
+	probesDir   = "probes"
 	memoryDir   = "memory_logs"
 	metricsDir  = "server_metrics"
 	flightDir   = "flight"

@@ -30,6 +30,7 @@ type Test struct {
 	Arrivals *Arrivals `json:"arrivals,omitempty"`
 	Shard    *Shard    `json:"shard,omitempty"`    // nil: one machine sends all of it
 	Workload *Workload `json:"workload,omitempty"` // nil: every request has the lengths above
+	Probe    *Probe    `json:"probe,omitempty"`    // nil: nothing is sent beside the load
 }
 
 // Kinds of test; each has its own record file. [KindOpen] is a third.
@@ -383,6 +384,11 @@ func stemNumber(s, id string) (int, bool) {
 	}
 	n, err := strconv.Atoi(rest)
 	return n, err == nil && n > 1
+}
+
+// ProbesFile names the file of the requests that were sent beside a load, for the test whose request file is named.
+func ProbesFile(requests string) string {
+	return path.Join(probesDir, path.Base(requests))
 }
 
 // dataFiles are the sampler files that go with a request file.

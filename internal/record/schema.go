@@ -58,6 +58,7 @@ type Request struct {
 	Attempt int `json:"attempt"`
 
 	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
+	DueNS        *int64 `json:"due_ns,omitempty"`         // of a trace: after the start of the load
 	HeldNS       *int64 `json:"held_ns,omitempty"`        // of an open load: so long it was held back by the bound on requests in flight
 	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
 	DialNS       *int64 `json:"dial_ns,omitempty"`        // time to connect, where this request is the connection's first
@@ -220,6 +221,7 @@ type Detail struct {
 	Workload     *Workload        `json:"workload,omitempty"`
 	SentSHA256   string           `json:"sent_sha256,omitempty"` // of the hashes of all prompts, in order
 	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
+	Probe        *ProbeResult     `json:"probe,omitempty"` // requests of an interactive user beside the load
 	Shard        *Shard           `json:"shard,omitempty"`
 	Merged       *Merged          `json:"merged,omitempty"`
 	SLO          *SLOResult       `json:"slo,omitempty"`

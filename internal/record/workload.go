@@ -12,4 +12,8 @@ type Workload struct {
 	SHA256  string `json:"file_sha256,omitempty"` // of the whole file
 	Usable  int    `json:"usable,omitempty"`      // requests it holds
 	Skipped int    `json:"skipped,omitempty"`     // lines or entries that are none, or too long for the server
+	// BlockTokens is the length of the blocks whose identity a trace tells, and CommonTokens how many tokens of a repeat's
+	// prompts lie in blocks that an earlier one had: what a prefix cache without bound finds.
+	BlockTokens  int `json:"block_tokens,omitempty"`
+	CommonTokens int `json:"common_tokens,omitempty"`
 }

@@ -105,10 +105,10 @@ func complete(shards []ShardResult) error {
 
 // joinRepeat joins one repeat on the first shard's clock.
 func (s *summary) joinRepeat(shards []ShardResult, n int) error {
-	due := load.Schedule(*s.test.Arrivals, s.test.Requests, load.Stream(shards[0].Run.Settings.Seed, "arrivals", s.test.ID, n))
+	due := s.dueBySeed(shards[0].Run.Settings.Seed, n)
 	var baseNS int64
 	var stops []record.Stop
-	sent := 0
+	sent, dueThere := 0, 0
 	for _, x := range shards {
 		rs := x.File.Attempts()[n]
 		stop := x.stopOf(n, rs)
@@ -121,22 +121,28 @@ func (s *summary) joinRepeat(shards []ShardResult, n int) error {
 		if stop == nil && !whole(rs, x.File.Test.Share()) {
 			return fmt.Errorf("%s has %d of %d requests of repeat %d: it was interrupted; measure again", x.Name, len(rs), x.File.Test.Share(), n+1)
 		}
-		startNS := rs[0].ScheduledNS - int64(due[rs[0].Index])
+		mine := part(x.File.Test)
+		for i, r := range rs {
+			if i >= len(mine) || r.Index != mine[i] {
+				return fmt.Errorf("%s, repeat %d: request %d stands in place %d of its part: the books of the shards do not balance", x.Name, n+1, r.Index, i)
+			}
+		}
+		startNS := rs[0].ScheduledNS - int64(due(rs[0]))
 		if baseNS == 0 {
 			baseNS = startNS
 		}
-		for i, r := range rs {
-			if want := x.File.Test.Shard.Index + i*x.File.Test.Shard.Of; r.Index != want {
-				return fmt.Errorf("%s, repeat %d: request %d stands where %d is due: the books of the shards do not balance", x.Name, n+1, r.Index, want)
-			}
-			if r.ScheduledNS-startNS != int64(due[r.Index]) {
-				return fmt.Errorf("%s, repeat %d: request %d was due %v after the start, by the schedule of the seed %v", x.Name, n+1, r.Index,
-					time.Duration(r.ScheduledNS-startNS), due[r.Index])
+		for _, r := range rs {
+			if s.planned(r) && r.ScheduledNS-startNS != int64(due(r)) {
+				return fmt.Errorf("%s, repeat %d: request %d was due %v after the start, by the load that all were to send %v", x.Name, n+1, r.Index,
+					time.Duration(r.ScheduledNS-startNS), due(r))
 			}
 			s.repeats[n] = append(s.repeats[n], shifted(r, baseNS-startNS))
 		}
 		sent += len(rs)
-		if stop != nil {
+		if stop == nil {
+			dueThere += len(rs)
+		} else {
+			dueThere += stop.Due
 			stop.AtNS += baseNS - startNS
 			stops = append(stops, *stop)
 		}
@@ -144,11 +150,30 @@ func (s *summary) joinRepeat(shards []ShardResult, n int) error {
 	slices.SortFunc(s.repeats[n], func(a, b record.Request) int { return a.Index - b.Index })
 	if len(stops) > 0 {
 		at := slices.MinFunc(stops, func(a, b record.Stop) int { return int(a.AtNS - b.AtNS) })
-		by, _ := slices.BinarySearch(due, time.Duration(slices.MaxFunc(stops, func(a, b record.Stop) int { return int(a.AtNS - b.AtNS) }).AtNS-baseNS)+1)
-		at.Due = max(by, sent)
+		at.Due = max(dueThere, sent)
 		s.stops[n] = at
 	}
 	return nil
+}
+
+// dueBySeed is when a request of a repeat was due after the start of its load: by the schedule of the seed or the trace; at
+// once where it is of the opening burst of a closed load.
+func (s *summary) dueBySeed(seed int64, n int) func(record.Request) time.Duration {
+	switch a := s.test.Arrivals; {
+	case a == nil:
+		return func(record.Request) time.Duration { return 0 }
+	case a.Trace != nil:
+		return func(r record.Request) time.Duration { return time.Duration(orZero(r.DueNS)) }
+	default:
+		due := load.Schedule(*a, s.test.Requests, load.Stream(seed, "arrivals", s.test.ID, n))
+		return func(r record.Request) time.Duration { return due[r.Index] }
+	}
+}
+
+// planned says whether a request's instant was known before the load began; those of a closed load that follow another are
+// sent when that has ended.
+func (s *summary) planned(r record.Request) bool {
+	return s.test.Arrivals != nil || r.Index < s.test.Concurrent
 }
 
 // stopOf is how a repeat's newest attempt was ended early; nil where it was not.

@@ -69,6 +69,70 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestPlaces: the shards of a closed load hold each of its places once and send each of its requests once, as many for a place
+// on one as on another.
+func TestPlaces(t *testing.T) {
+	for places := 1; places < 12; places++ {
+		for _, requests := range []int{places, 3 * places, 3*places + 2} {
+			for of := 1; of <= places; of++ {
+				sumPlaces, seen := 0, map[int]bool{}
+				for i := range of {
+					test := WithShard(Single(places, Shape{100, 2}, 1, requests), record.Shard{Index: i, Of: of})
+					mine := part(test)
+					sumPlaces += test.Places()
+					if len(mine) != test.Share() || len(mine) < requests/places*test.Places() || len(mine) > (requests/places+1)*test.Places() {
+						t.Fatalf("%d places, shard %d of %d: %d of %d requests for %d places, its share is %d", places, i, of, len(mine), requests, test.Places(), test.Share())
+					}
+					for _, index := range mine {
+						if seen[index] {
+							t.Fatalf("request %d is of two shards", index)
+						}
+						seen[index] = true
+					}
+				}
+				if sumPlaces != places || len(seen) != requests {
+					t.Fatalf("%d shards hold %d of %d places and send %d of %d requests", of, sumPlaces, places, len(seen), requests)
+				}
+			}
+		}
+	}
+}
+
+// TestMergeClosed: the opening bursts of all shards are brought to one instant; what was not released there is no burst.
+func TestMergeClosed(t *testing.T) {
+	test := Single(5, Shape{100, 2}, 1, 20)
+	shards := func() (out []ShardResult) {
+		for i := range 2 {
+			x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
+			clock := int64(i+1) * 1e12
+			for _, k := range part(x.File.Test) {
+				at := clock + int64(k/5)*1e9
+				x.File.Requests = append(x.File.Requests, record.Request{Index: k, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
+					TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true})
+			}
+			out = append(out, x)
+		}
+		return out
+	}
+	got, err := Merge(shards(), record.Merged{Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range got.Requests {
+		if want := int64(1e12) + int64(i/5)*1e9; r.Index != i || r.SentNS != want {
+			t.Fatalf("request %d is %+v", i, r)
+		}
+	}
+	if rec := got.Record; rec.ConcurrentRequests != 5 || rec.Detail.Requests != 20 || rec.Detail.Kind != record.KindConcurrent || *rec.Detail.SendSkewMS != 0 {
+		t.Errorf("%+v", rec)
+	}
+	late := shards()
+	late[1].File.Requests[1].ScheduledNS++
+	if _, err := Merge(late, record.Merged{}); err == nil || !strings.Contains(err.Error(), "was due") {
+		t.Errorf("a burst that was released twice: %v", err)
+	}
+}
+
 // TestClockError: one kernel has one clock; else the two worst bounds add up, and one that is not known makes all unknown.
 func TestClockError(t *testing.T) {
 	on := func(boot string, ms *float64) ShardResult {

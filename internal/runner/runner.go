@@ -88,6 +88,8 @@ type Options struct {
 	PerToken time.Duration
 	// Samples are the requests of a repeat, in order, where the tests take them from a dataset; with their lengths.
 	Samples []Sample
+	// Due are the instants of the requests of a repeat after its start, where the tests take them from a trace.
+	Due []time.Duration
 	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
 	SLO     *record.SLO
 	Goodput *record.Goodput

@@ -314,7 +314,7 @@ func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
 		return 0, false // its sends are apart by intent
 	}
 	burst := s.repeats[n]
-	burst = burst[:min(len(burst), s.test.Concurrent)]
+	burst = burst[:min(len(burst), s.test.Places())]
 	if len(burst) < 2 {
 		return 0, false
 	}

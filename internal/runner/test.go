@@ -267,14 +267,10 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 // opened before the first send; the disk is written by a goroutine of its own.
 func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
 	var open *openLoad
-	index := make([]int, t.Requests)
-	for i := range index {
-		index[i] = i
-	}
-	connections := t.Concurrent
+	index, connections := part(t), t.Places()
 	if t.Arrivals != nil {
 		open = r.openLoad(t, n, attempt)
-		index, connections = open.index, min(openConnections, or(open.atOnce, openConnections))
+		connections = min(openConnections, or(open.atOnce, openConnections))
 	}
 	sends, w := make([]Send, len(index)), r.work(t, n)
 	for i := range sends {
@@ -330,6 +326,9 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
 		req := sends[i](ctx)
 		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, index[i], attempt, scheduledNS, heldNS
+		if t.Arrivals != nil && t.Arrivals.Trace != nil {
+			req.DueNS = new(int64(r.Due[index[i]]))
+		}
 		ended <- req
 	}
 	if open != nil {
@@ -343,7 +342,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 		})
 		s.server.watched(nil)
 	} else {
-		plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
+		plan := load.Plan{Requests: len(sends), InFlight: t.Places(), StartNS: startNS, Draining: r.draining.Load}
 		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
 	}
 	if client != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bench/internal/load"
 	"bench/internal/record"
 )
 
@@ -16,6 +17,9 @@ const (
 	lateSend = time.Millisecond
 	// lateShare is the share of late sends from which the client did not keep its schedule.
 	lateShare = 0.1
+	// behindShare is the share of its schedule by which the last send of an open load may be late: beyond it the client sent
+	// another rate than the one asked for.
+	behindShare = 0.1
 	// coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
 	coalescedShare = 0.5
 	// sendSkewShare is the share of the mean TTFT by which a burst's sends may lie apart: beyond it the burst
@@ -124,9 +128,27 @@ func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Req
 		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
 			ms(late(worst)), clockTime(worst.SentNS))
 	}
+	if o := d.OpenLoad; o != nil && s.behind() && o.SentPerSec != nil && o.OfferedPerSec != nil {
+		j.void("client_lag", "this client sent %.3g requests a second where %.3g were due: it cannot hold that rate; share the load among machines with --shard", *o.SentPerSec, *o.OfferedPerSec)
+	}
 	if c := d.Client; c != nil && c.Limited {
 		j.doubt("client_lag", "client-limited: %s", c.Why)
 	}
+}
+
+// behind says whether the client fell so far behind the schedule of an open load that it sent another one.
+func (s *summary) behind() bool {
+	for n := range s.test.Runs {
+		rs := s.repeats[n]
+		if len(rs) < 2 {
+			continue
+		}
+		first, last := rs[0], rs[len(rs)-1]
+		if lag := late(last); lag > lateSend && lag.Seconds() > behindShare*time.Duration(last.ScheduledNS-first.ScheduledNS).Seconds() {
+			return true
+		}
+	}
+	return false
 }
 
 // starved names the repeats whose burst lay further apart than a share of the mean TTFT.
@@ -145,7 +167,11 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 		return
 	}
 	hits, queries := *v.PrefixHits, *v.PrefixQueries
-	if s.test.Workload != nil && s.test.Workload.Dataset != "" {
+	if w := s.test.Workload; w != nil && w.BlockTokens > 0 {
+		s.tracePrefix(j, hits, queries)
+		return
+	}
+	if w := s.test.Workload; w != nil && w.Dataset != "" && !load.IsTrace(w.Dataset) {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
 		return
 	}
@@ -177,6 +203,22 @@ func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
 		j.doubt("prefix_cache", "that is more than the requests had in common")
 	case hits < asked/2:
 		j.doubt("prefix_cache", "that is less than half of what was shared: the server does not keep prefixes, or had no room for them")
+	}
+}
+
+// tracePrefix holds a trace that tells which blocks its prompts have in common against the server's counter. Less than all of
+// them may be found: the cache has an end, and a prompt may come before the one it shares with was computed.
+func (s *summary) tracePrefix(j *judgement, hits, queries float64) {
+	n, repeats := 0, 0
+	for _, rs := range s.repeats {
+		if n += len(rs); len(rs) > 0 {
+			repeats++
+		}
+	}
+	common := float64(repeats * s.test.Workload.CommonTokens)
+	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; by the trace %.0f are in blocks that an earlier prompt had", hits, queries, common)
+	if hits > common+float64(n*prefixSlack) {
+		j.doubt("prefix_cache", "that is more than the requests had in common")
 	}
 }
 
