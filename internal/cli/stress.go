@@ -83,11 +83,12 @@ its part of one schedule, and bench merge joins what they measured:
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
-		Args: l.slo.goodputWords,
+		Args: l.words,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := l.shard.read(c, a.env); err != nil {
 				return err
 			}
+			l.workload.seed = o.seed
 			plan, err := stressPlan(c, &l)
 			if err != nil {
 				return err
@@ -103,13 +104,11 @@ its part of one schedule, and bench merge joins what they measured:
 				answers = l.output
 			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
-				if l.workload.dataset != "" {
-					if err := a.readDataset(ctx, &l, srv, o.seed, plan[0].Requests, answers); err != nil {
-						return nil, err
-					}
-					if plan, err = stressPlan(c, &l); err != nil { // now that the lengths are known
-						return nil, err
-					}
+				if err := a.settleWorkload(ctx, &l, srv, plan[0], answers); err != nil {
+					return nil, err
+				}
+				if plan, err = stressPlan(c, &l); err != nil { // now that all lengths are known
+					return nil, err
 				}
 				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
 					return l.shard.apply(plan, &s, &o)
@@ -220,12 +219,12 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.slo.goodputLimits(); err != nil {
 		return nil, err
 	}
-	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.fromFile() && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
 		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
 	}
 	changed := c.Flags().Changed
 	held := !changed("concurrent") && !changed("request-rate") && !changed("ramp-up-strategy") && !changed("max-ttft") && !changed("max-tpot") && !changed("max-latency")
-	if err := l.workload.check(c, held); err != nil {
+	if err := l.workload.check(c, l.endpoint, held); err != nil {
 		return nil, err
 	}
 	if open, err := l.openTest(c); open != nil || err != nil {
@@ -235,7 +234,7 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 		return search, err
 	}
 	one := c.Flags().Changed("concurrent")
-	if l.findLimit && l.workload.workload() != (record.Workload{}) {
+	if l.findLimit && l.workload.workload(1) != (record.Workload{}) {
 		return nil, usagef("--find-limit judges by the plan's rules, for requests of one length; look for a limit of this workload with --max-ttft, --max-tpot or --max-latency")
 	}
 	if one && l.matrix != "" {

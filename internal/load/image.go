@@ -24,6 +24,22 @@ type ImageMix []struct {
 	Share float64 // of all; they add up to 1
 }
 
+// ReadImageMix reads what [ImageMix.String] writes.
+func ReadImageMix(text string) (ImageMix, error) {
+	var mix ImageMix
+	for part := range strings.SplitSeq(text, ",") {
+		var b struct {
+			Size
+			Share float64
+		}
+		if _, err := fmt.Sscanf(part, "%dx%d:%g", &b.Height, &b.Width, &b.Share); err != nil {
+			return nil, fmt.Errorf("%q is no size of images as 256x256:1: %w", part, err)
+		}
+		mix = append(mix, b)
+	}
+	return mix, nil
+}
+
 // maxSide bounds an image: more is likelier a mistake than a wish.
 const maxSide = 8192
 
@@ -93,8 +109,8 @@ func (m ImageMix) Draw(rng *rand.Rand) Size {
 // pixels would make them ten times as large.
 const noiseCell = 4
 
-// noise is a PNG of coloured squares as a data URI: no two are equal, so that no cache of images helps.
-func noise(s Size, rng *rand.Rand) string {
+// Noise is a PNG of coloured squares as a data URI: no two are equal, so that no cache of images helps.
+func Noise(s Size, rng *rand.Rand) string {
 	img := image.NewRGBA(image.Rect(0, 0, s.Width, s.Height))
 	colours := make([]uint32, (s.Width+noiseCell-1)/noiseCell)
 	for y := range s.Height {

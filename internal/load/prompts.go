@@ -214,7 +214,7 @@ func (p *Prompts) MakeIDs(shared, tokens, low, high int, key Key) []int {
 
 // Image is the image number n of a request, of its own.
 func (p *Prompts) Image(s Size, n int, key Key) string {
-	return noise(s, rand.New(rand.NewChaCha8(p.digest(key, n, "image"))))
+	return Noise(s, rand.New(rand.NewChaCha8(p.digest(key, n, "image"))))
 }
 
 // Salt is a cache_salt for key: a prefix cache of another request or another run cannot match it.
