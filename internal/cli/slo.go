@@ -134,7 +134,7 @@ func (m *measurement) sloSearch(tests []record.Test) (func() (record.Test, bool,
 		if err != nil {
 			return t, false, "", err
 		}
-		n, done := analysis.NextSLORung(analysis.Input{Run: in.Run, Baselines: in.Baselines, Tests: in.Tests}, shape.InputTokens, shape.OutputTokens, m.load.workload.workload(), *slo,
+		n, done := analysis.NextSLORung(analysis.Input{Run: in.Run, Baselines: in.Baselines, Tests: in.Tests}, shape.InputTokens, shape.OutputTokens, m.load.workload.workload(0), *slo,
 			added, m.load.sloStart(), m.load.maxConcurrent)
 		if done.En != "" {
 			ended = true

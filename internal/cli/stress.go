@@ -84,11 +84,12 @@ its part of one schedule, and bench merge joins what they measured:
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
-		Args: l.slo.goodputWords,
+		Args: l.words,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := l.shard.read(c, a.env); err != nil {
 				return err
 			}
+			l.workload.seed = o.seed
 			plan, err := stressPlan(c, &l)
 			if err != nil {
 				return err
@@ -104,13 +105,11 @@ its part of one schedule, and bench merge joins what they measured:
 				answers = l.output
 			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
-				if l.workload.dataset != "" {
-					if err := a.readRequests(ctx, &l, srv, o.seed, plan, answers); err != nil {
-						return nil, err
-					}
-					if plan, err = stressPlan(c, &l); err != nil { // now that the lengths are known
-						return nil, err
-					}
+				if err := a.settleWorkload(ctx, &l, srv, plan, answers); err != nil {
+					return nil, err
+				}
+				if plan, err = stressPlan(c, &l); err != nil { // now that all lengths are known
+					return nil, err
 				}
 				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
 					return l.shard.apply(plan, &s, &o)
@@ -222,11 +221,11 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 		return nil, err
 	}
 	replay := load.IsTrace(l.workload.dataset) && !c.Flags().Changed("concurrent")
-	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "request-rate", "ramp-up-strategy") == "" && !replay
-	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && searches {
-		return nil, usagef("--dataset-name needs --request-rate: the search for an objective needs as many requests as it pleases")
+	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy") == "" && !replay
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.fromFile() && searches {
+		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
 	}
-	if err := l.workload.check(c, !replay && givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy", "max-ttft", "max-tpot", "max-latency") == ""); err != nil {
+	if err := l.workload.check(c, l.endpoint, !replay && givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy", "max-ttft", "max-tpot", "max-latency") == ""); err != nil {
 		return nil, err
 	}
 	if open, err := l.openTests(c); open != nil || err != nil {
@@ -236,7 +235,7 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 		return search, err
 	}
 	one := c.Flags().Changed("concurrent")
-	if l.findLimit && l.workload.workload() != (record.Workload{}) {
+	if l.findLimit && l.workload.workload(1) != (record.Workload{}) {
 		return nil, usagef("--find-limit judges by the plan's rules, for requests of one length; look for a limit of this workload with --max-ttft, --max-tpot or --max-latency")
 	}
 	if one && l.matrix != "" {

@@ -141,10 +141,19 @@ func (t target) Scrape(ctx context.Context) (record.ServerSample, error) {
 }
 
 func (t target) Prepare(p runner.Prompt) (runner.Send, error) {
-	prepared, err := t.client.Prepare(vllm.Generate{Endpoint: t.endpoint, Prompt: p.Text, Messages: turns(p.Messages), AskedPromptTokens: p.Tokens,
-		MaxTokens: p.OutputTokens, Temperature: t.temperature, IgnoreEOS: true, AnyLength: t.anyLength, CacheSalt: p.Salt})
+	// An answer that may call tools ends when the model has called them.
+	prepared, err := t.client.Prepare(vllm.Generate{Endpoint: t.endpoint, Prompt: p.Text, Messages: turns(p.Messages), PromptIDs: p.IDs, Images: p.Images,
+		Tools: p.Tools, ToolChoice: p.ToolChoice, Model: p.Adapter, AskedPromptTokens: p.Tokens,
+		MaxTokens: p.OutputTokens, Temperature: t.temperature, IgnoreEOS: p.Tools == nil, AnyLength: t.anyLength, CacheSalt: p.Salt})
 	if err != nil {
 		return nil, err
+	}
+	if p.Answer != nil {
+		return func(ctx context.Context) record.Request {
+			r, text := t.client.SendText(ctx, prepared)
+			*p.Answer = text
+			return r
+		}, nil
 	}
 	return func(ctx context.Context) record.Request { return t.client.Send(ctx, prepared) }, nil
 }

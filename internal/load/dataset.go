@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 )
 
 // Formats of a dataset, by vLLM's names.
@@ -18,24 +17,35 @@ const (
 	Custom   = "custom"   // a JSON object a line: {"prompt": …}, or a chat request as OpenAI's API and its batches have it
 )
 
-// Message is one turn of what is sent.
+// Message is one message of what is sent.
 type Message struct {
 	Role    string
 	Content string
+	Images  []string        // data URIs, after the text
+	Raw     json.RawMessage // the whole message as a dataset has it, in place of the rest; nil where that says all
 }
 
-// Sample is one request of a dataset.
+// Sample is one request of a dataset, or one conversation.
 type Sample struct {
-	Line         int // of the file, from 1; of a trace it tells times and lengths, and no text
-	Messages     []Message
-	Reply        string // the answer that the dataset holds; "" where it holds none
-	OutputTokens int    // that the dataset asks for; 0 where it does not say
+	Line int // of the file, from 1
+	Turn
+	More       []Turn          // of a conversation, after the first
+	Tools      json.RawMessage // offered to the model; nil for none
+	ToolChoice json.RawMessage
 
-	// Of a trace: when it was sent there, in the trace's own unit; how long its prompt is; and which blocks that begins with.
-	// A block has the same name in two requests if both and all that stands before them are the same.
+	// Of a trace, which tells times and lengths and no text: when it was sent there, in the trace's own unit; how long its prompt
+	// is; and which blocks that begins with. A block has the same name in two requests if both and all that stands before them
+	// are the same.
 	At           float64
 	PromptTokens int
 	Blocks       []string
+}
+
+// Turn is what a user says and what the dataset knows of the answer.
+type Turn struct {
+	Messages     []Message // new ones
+	Reply        string    // the answer that the dataset holds; "" where it holds none
+	OutputTokens int       // that the dataset asks for; 0 where it does not say
 }
 
 // BadLine is a line, or an entry that begins there, that is no request.
@@ -49,6 +59,8 @@ type Dataset struct {
 	SHA256  string // of the file
 	Samples []Sample
 	Bad     []BadLine
+
+	conversations bool // samples are whole ones
 }
 
 // Bounds of a dataset: more is likelier a mistake than a wish.
@@ -58,15 +70,16 @@ const (
 	maxBadLines    = 1000 // after so many the file is of another format
 )
 
-// ReadDataset reads a dataset. What is wrong with single lines is in Bad; an error is about the whole file.
-func ReadDataset(format string, in io.Reader) (*Dataset, error) {
+// ReadDataset reads a dataset: single requests, or whole conversations. What is wrong with single lines is in Bad; an error
+// is about the whole file.
+func ReadDataset(format string, conversations bool, in io.Reader) (*Dataset, error) {
 	sum := sha256.New()
 	in = io.TeeReader(in, sum)
-	d := &Dataset{}
+	d := &Dataset{conversations: conversations}
 	var err error
 	switch format {
 	case Custom:
-		err = d.readLines(in, parseCustom)
+		err = d.readLines(in, func(line []byte) (Sample, error) { return parseCustom(line, conversations) })
 	case Mooncake:
 		err = d.readLines(in, parseMooncake)
 	case Azure:
@@ -150,86 +163,6 @@ func readBounded(r *bufio.Reader) (line []byte, tooLong bool, err error) {
 	}
 }
 
-// request is a line of a custom dataset: vLLM's own form, OpenAI's chat request, or one of its batch files with that as body.
-type request struct {
-	Prompt              *string  `json:"prompt"`
-	OutputTokens        *int     `json:"output_tokens"`
-	Messages            []turn   `json:"messages"`
-	MaxTokens           *int     `json:"max_tokens"`
-	MaxCompletionTokens *int     `json:"max_completion_tokens"`
-	Body                *request `json:"body"`
-}
-
-type turn struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
-}
-
-func parseCustom(line []byte) (Sample, error) {
-	var s Sample
-	if !utf8.Valid(line) {
-		return s, errors.New("not UTF-8")
-	}
-	var r request
-	if err := json.Unmarshal(line, &r); err != nil {
-		return s, fmt.Errorf("no JSON object of a request: %w", err)
-	}
-	if r.Body != nil {
-		r = *r.Body
-	}
-	for _, n := range []*int{r.OutputTokens, r.MaxTokens, r.MaxCompletionTokens} {
-		if n == nil {
-			continue
-		}
-		if *n < 1 {
-			return s, fmt.Errorf("asks for %d output tokens", *n)
-		}
-		s.OutputTokens = *n
-	}
-	switch {
-	case r.Prompt != nil && r.Messages != nil:
-		return s, errors.New("has a prompt and messages")
-	case r.Prompt != nil:
-		s.Messages = []Message{{"user", *r.Prompt}}
-	case len(r.Messages) > 0:
-		for _, t := range r.Messages {
-			var text string
-			if json.Unmarshal(t.Content, &text) != nil {
-				return s, fmt.Errorf("the content of a message of %q is no text", t.Role)
-			}
-			s.Messages = append(s.Messages, Message{t.Role, text})
-		}
-	default:
-		return s, errors.New("has neither prompt nor messages")
-	}
-	return s, s.check()
-}
-
-// check refuses what no server would answer.
-func (s Sample) check() error {
-	for _, m := range s.Messages {
-		if m.Role != "system" && m.Role != "user" && m.Role != "assistant" {
-			return fmt.Errorf("a message has the role %q: want system, user or assistant", m.Role)
-		}
-	}
-	last := s.Messages[len(s.Messages)-1]
-	if last.Role != "user" {
-		return fmt.Errorf("the last message is of %q, not of the user", last.Role)
-	}
-	if len(bytes.TrimSpace([]byte(last.Content))) == 0 {
-		return errors.New("the prompt is empty")
-	}
-	return nil
-}
-
-// conversation is an entry of a ShareGPT file.
-type conversation struct {
-	Conversations []struct {
-		From  string `json:"from"`
-		Value string `json:"value"`
-	} `json:"conversations"`
-}
-
 // readArray reads a JSON array one entry at a time.
 func (d *Dataset) readArray(in io.Reader) error {
 	lines := &lineCounter{in: in}
@@ -243,7 +176,7 @@ func (d *Dataset) readArray(in io.Reader) error {
 			return fmt.Errorf("line %d: %w", lines.at(dec.InputOffset()), err)
 		}
 		line := lines.at(dec.InputOffset() - int64(len(raw)))
-		s, err := parseConversation(raw)
+		s, err := parseConversation(raw, d.conversations)
 		if err := d.add(line, s, err); err != nil {
 			return err
 		}
@@ -252,30 +185,6 @@ func (d *Dataset) readArray(in io.Reader) error {
 		return fmt.Errorf("line %d: the array does not end: the file is torn", lines.at(dec.InputOffset()))
 	}
 	return nil
-}
-
-// parseConversation takes the first question of a conversation, and its answer for the length.
-func parseConversation(raw []byte) (Sample, error) {
-	var s Sample
-	if len(raw) > maxSampleBytes {
-		return s, fmt.Errorf("longer than %d bytes", maxSampleBytes)
-	}
-	if !utf8.Valid(raw) {
-		return s, errors.New("not UTF-8")
-	}
-	var c conversation
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return s, fmt.Errorf("no conversation: %w", err)
-	}
-	turns := c.Conversations
-	if len(turns) < 2 || turns[0].From != "human" && turns[0].From != "user" || turns[1].From != "gpt" && turns[1].From != "assistant" && turns[1].From != "chatgpt" {
-		return s, errors.New("does not begin with a question and its answer")
-	}
-	if turns[1].Value == "" {
-		return s, errors.New("the answer is empty")
-	}
-	s.Messages, s.Reply = []Message{{"user", turns[0].Value}}, turns[1].Value
-	return s, s.check()
 }
 
 // lineCounter tells the line of an offset of what was read; offsets must ascend.

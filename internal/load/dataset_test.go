@@ -25,7 +25,7 @@ func TestReadDataset(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := ReadDataset(c.format, strings.NewReader(string(text)))
+		d, err := ReadDataset(c.format, false, strings.NewReader(string(text)))
 		if err != nil || len(d.Bad) != 0 || len(d.Samples) != len(c.lines) || d.SHA256 != fmt.Sprintf("%x", sha256.Sum256(text)) {
 			t.Fatalf("%s: %+v, %v", c.file, d, err)
 		}
@@ -48,11 +48,11 @@ func TestBadLines(t *testing.T) {
 		"": "empty", "  \t": "empty", "nonsense": "no JSON object", `{"prompt": 7}`: "no JSON object", `{"prompt": "a"`: "no JSON object",
 		`{"text": "a"}`: "neither prompt nor messages", `{"prompt": ""}`: "the prompt is empty", `{"prompt": "a", "messages": []}`: "a prompt and messages",
 		`{"messages": []}`: "neither", `{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}`: "no text",
-		`{"messages": [{"role": "tool", "content": "x"}]}`: `the role "tool"`, `{"messages": [{"role": "assistant", "content": "x"}]}`: "not of the user",
+		`{"messages": [{"role": "tool", "content": "x"}]}`: `which call it answers`, `{"messages": [{"role": "assistant", "content": "x"}]}`: "not of the user",
 		`{"prompt": "a", "output_tokens": 0}`: "0 output tokens", "{\"prompt\": \"\xff\"}": "not UTF-8", huge: "longer than",
 	} {
 		for _, end := range []string{"\n", "\r\n"} {
-			d, err := ReadDataset(Custom, strings.NewReader(strings.Join([]string{good, bad, good}, end)))
+			d, err := ReadDataset(Custom, false, strings.NewReader(strings.Join([]string{good, bad, good}, end)))
 			if err != nil || len(d.Bad) != 1 || d.Bad[0].Line != 2 || !strings.Contains(d.Bad[0].Why, why) || len(d.Samples) != 2 || d.Samples[1].Line != 3 {
 				t.Errorf("%.40q: %v, want %q", bad, err, why)
 				if d != nil {
@@ -67,23 +67,23 @@ func TestBadLines(t *testing.T) {
 		`{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": ""}]}`: "the answer is empty", `7`: "no conversation",
 		`{"conversations": [{"from": "human", "value": " "}, {"from": "gpt", "value": "a"}]}`: "the prompt is empty",
 	} {
-		d, err := ReadDataset(ShareGPT, strings.NewReader("[\n"+entry+",\n"+bad+",\n"+entry+"]"))
+		d, err := ReadDataset(ShareGPT, false, strings.NewReader("[\n"+entry+",\n"+bad+",\n"+entry+"]"))
 		if err != nil || len(d.Bad) != 1 || d.Bad[0].Line != 3 || !strings.Contains(d.Bad[0].Why, why) || len(d.Samples) != 2 || d.Samples[1].Line != 4 {
 			t.Errorf("%s: %+v, %v", bad, d, err)
 		}
 	}
 	for text, why := range map[string]string{"": "does not begin", "{}": "does not begin", "[]": "no request", "[\n" + entry: "torn", "[\n" + entry + ",\n{": "unexpected EOF"} {
-		if d, err := ReadDataset(ShareGPT, strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), why) {
+		if d, err := ReadDataset(ShareGPT, false, strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %+v, %v", text, d, err)
 		}
 	}
-	if _, err := ReadDataset(Custom, strings.NewReader("")); err == nil {
+	if _, err := ReadDataset(Custom, false, strings.NewReader("")); err == nil {
 		t.Error("an empty file was taken")
 	}
-	if _, err := ReadDataset(Custom, strings.NewReader(strings.Repeat("x\n", maxBadLines+2))); err == nil || !strings.Contains(err.Error(), "the first is line 1") {
+	if _, err := ReadDataset(Custom, false, strings.NewReader(strings.Repeat("x\n", maxBadLines+2))); err == nil || !strings.Contains(err.Error(), "the first is line 1") {
 		t.Errorf("a file of another format: %v", err)
 	}
-	if _, err := ReadDataset("sonnet", strings.NewReader(good)); err == nil {
+	if _, err := ReadDataset("sonnet", false, strings.NewReader(good)); err == nil {
 		t.Error("a format that does not exist was taken")
 	}
 }
@@ -100,20 +100,30 @@ func FuzzReadDataset(f *testing.F) {
 	f.Add([]byte("{\"body\": {\"body\": {}}}\n\n[{}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, format := range []string{Custom, ShareGPT, Mooncake, Azure} {
-			d, err := ReadDataset(format, strings.NewReader(string(text)))
-			if err != nil {
-				continue
-			}
-			last := 0
-			for _, s := range d.Samples {
-				if IsTrace(format) {
-					if s.Line <= last || s.PromptTokens < 1 || s.OutputTokens < 1 || s.At != s.At {
+			for _, whole := range []bool{false, true} {
+				d, err := ReadDataset(format, whole, strings.NewReader(string(text)))
+				if err != nil {
+					continue
+				}
+				last := 0
+				for _, s := range d.Samples {
+					if IsTrace(format) {
+						if s.Line <= last || s.PromptTokens < 1 || s.OutputTokens < 1 || s.At != s.At {
+							t.Errorf("%s: %+v after line %d", format, s, last)
+						}
+						last = s.Line
+						continue
+					}
+					if s.Line < last || !whole && len(s.More) > 0 {
 						t.Errorf("%s: %+v after line %d", format, s, last)
 					}
-				} else if s.Line < last || len(s.Messages) == 0 || strings.TrimSpace(s.Messages[len(s.Messages)-1].Content) == "" {
-					t.Errorf("%s: %+v after line %d", format, s, last)
+					for _, turn := range append([]Turn{s.Turn}, s.More...) {
+						if err := checkQuestion(turn.Messages); err != nil {
+							t.Errorf("%s: %+v: %v", format, turn, err)
+						}
+					}
+					last = s.Line
 				}
-				last = s.Line
 			}
 		}
 	})

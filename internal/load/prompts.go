@@ -36,6 +36,7 @@ type Key struct {
 	Index   int
 	Attempt int
 	Warmup  bool
+	Prefix  int // which of the test's shared beginnings; it alone does not make a prompt another one
 }
 
 // Bounds on the counts asked of the server for one prompt, or for one length where counts are costly.
@@ -78,7 +79,7 @@ func (p *Prompts) Make(ctx context.Context, tokens int, key Key) (string, error)
 }
 
 // MakeShared is [Prompts.Make] with a prompt that begins, after the first letter, with words worth shared tokens that are
-// the same in all prompts of key.Test. Where the words of this tokenizer cost more than one token each, the shared part
+// the same in all prompts of key.Test and key.Prefix. Where the words of this tokenizer cost more than one token each, the shared part
 // is shorter by less than one word.
 func (p *Prompts) MakeShared(ctx context.Context, shared, tokens int, key Key) (string, error) {
 	if tokens < p.vocab.base {
@@ -89,8 +90,11 @@ func (p *Prompts) MakeShared(ctx context.Context, shared, tokens int, key Key) (
 		return "", fmt.Errorf("a prompt of %d tokens cannot share %d of them: the chat template and one letter already cost %d", tokens, shared, p.vocab.base)
 	}
 	l := length{test: key.Test, shared: shared / p.vocab.cost * p.vocab.cost, tokens: tokens}
-	if shared == 0 {
+	switch {
+	case shared == 0:
 		l.test = ""
+	case key.Prefix > 0:
+		l.test = fmt.Sprintf("%s\x00%d", key.Test, key.Prefix)
 	}
 	if p.opts.CostlyCounts {
 		return p.makeSettled(ctx, l, key)
@@ -197,6 +201,25 @@ func (p *Prompts) settle(ctx context.Context, l length) (int, error) {
 			tokens, tokens, count)
 	}
 	return budget, nil
+}
+
+// MakeIDs is a prompt of exactly so many token ids, drawn evenly from low to high, both included, of which the first shared
+// are the same in all prompts of key.Test and key.Prefix. Nothing has to be counted.
+func (p *Prompts) MakeIDs(shared, tokens, low, high int, key Key) []int {
+	ids := make([]int, tokens)
+	draw := func(ids []int, rng *rand.Rand) {
+		for i := range ids {
+			ids[i] = low + rng.IntN(high-low+1)
+		}
+	}
+	draw(ids[:shared], rand.New(rand.NewChaCha8(p.digest(Key{Test: key.Test, Index: key.Prefix}, 0, "prefix-ids"))))
+	draw(ids[shared:], p.stream(key, 0))
+	return ids
+}
+
+// Image is the image number n of a request, of its own.
+func (p *Prompts) Image(s Size, n int, key Key) string {
+	return Noise(s, rand.New(rand.NewChaCha8(p.digest(key, n, "image"))))
 }
 
 // Salt is a cache_salt for key: a prefix cache of another request or another run cannot match it.

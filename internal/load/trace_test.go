@@ -11,7 +11,7 @@ import (
 
 func readTrace(t *testing.T, format, text string) *Dataset {
 	t.Helper()
-	d, err := ReadDataset(format, strings.NewReader(text))
+	d, err := ReadDataset(format, false, strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,8 +67,13 @@ type Request struct {
 	HeadersNS    *int64 `json:"headers_ns,omitempty"`     // read that completed the response headers
 	FirstTokenNS *int64 `json:"first_token_ns,omitempty"` // read that brought the first token
 	FirstTextNS  *int64 `json:"first_text_ns,omitempty"`  // read that brought the first visible text
-	LastTokenNS  *int64 `json:"last_token_ns,omitempty"`  // read that brought the last chunk with a choice
-	EndNS        int64  `json:"end_ns"`                   // end of stream, or the failure
+	// Where reasoning or tool calls came, the reads that brought the first of each, and the first text of the answer itself.
+	FirstReasoningNS *int64 `json:"first_reasoning_ns,omitempty"`
+	FirstToolCallNS  *int64 `json:"first_tool_call_ns,omitempty"`
+	FirstAnswerNS    *int64 `json:"first_answer_ns,omitempty"`
+
+	LastTokenNS *int64 `json:"last_token_ns,omitempty"` // read that brought the last chunk with a choice
+	EndNS       int64  `json:"end_ns"`                  // end of stream, or the failure
 
 	// TokenNS holds, for each read that brought tokens, its stamp; TokensPerRead the number of
 	// token chunks it brought (nil when every read brought one).
@@ -79,12 +84,21 @@ type Request struct {
 
 	// PromptSHA256 is the beginning, 16 hexadecimal digits, of the hash of what was asked.
 	PromptSHA256 string `json:"prompt_sha256,omitempty"`
+	// Of a conversation: its number in the repeat and the turn's in it, both from 1, and how many it is to have.
+	Conversation int    `json:"conversation,omitempty"`
+	Turn         int    `json:"turn,omitempty"`
+	Turns        int    `json:"turns,omitempty"`
+	Adapter      string `json:"adapter,omitempty"` // the LoRA adapter it was for
+	Images       int    `json:"images,omitempty"`  // it had; AskedPromptTokens are those of its text
+	Tools        int    `json:"tools,omitempty"`   // it offered
+	ToolCalls    int    `json:"tool_calls,omitempty"`
 
 	AskedPromptTokens int    `json:"asked_prompt_tokens"`
 	AskedOutputTokens int    `json:"asked_output_tokens"`
 	PromptTokens      *int   `json:"prompt_tokens,omitempty"`     // usage
 	CompletionTokens  *int   `json:"completion_tokens,omitempty"` // usage
 	CachedTokens      *int   `json:"cached_tokens,omitempty"`     // usage.prompt_tokens_details
+	ReasoningTokens   *int   `json:"reasoning_tokens,omitempty"`  // usage.completion_tokens_details
 	CountedTokens     int    `json:"counted_tokens"`              // token chunks (choices that are not the role opener)
 	ContentEvents     int    `json:"content_events"`              // events with visible text, reasoning or tool calls
 	FinishReason      string `json:"finish_reason,omitempty"`
@@ -220,13 +234,20 @@ type Detail struct {
 	Incident     *Incident        `json:"incident"`  // null where the server did not break under the test
 	Workload     *Workload        `json:"workload,omitempty"`
 	SentSHA256   string           `json:"sent_sha256,omitempty"` // of the hashes of all prompts, in order
-	OpenLoad     *OpenLoad        `json:"open_load,omitempty"`
-	Probe        *ProbeResult     `json:"probe,omitempty"` // requests of an interactive user beside the load
-	Shard        *Shard           `json:"shard,omitempty"`
-	Merged       *Merged          `json:"merged,omitempty"`
-	SLO          *SLOResult       `json:"slo,omitempty"`
-	Goodput      *Goodput         `json:"goodput,omitempty"`
-	Files        Files            `json:"files"`
+	// What only some workloads have.
+	Conversations *Conversations `json:"conversations,omitempty"`
+	Groups        []Group        `json:"groups,omitempty"`
+	Images        *Images        `json:"images,omitempty"`
+	Reasoning     *Reasoning     `json:"reasoning,omitempty"`
+	ToolCalls     *ToolCalls     `json:"tool_calls,omitempty"`
+
+	OpenLoad *OpenLoad    `json:"open_load,omitempty"`
+	Probe    *ProbeResult `json:"probe,omitempty"` // requests of an interactive user beside the load
+	Shard    *Shard       `json:"shard,omitempty"`
+	Merged   *Merged      `json:"merged,omitempty"`
+	SLO      *SLOResult   `json:"slo,omitempty"`
+	Goodput  *Goodput     `json:"goodput,omitempty"`
+	Files    Files        `json:"files"`
 }
 
 // Precision is how narrow the 95 % intervals over the repeats became: half their width as a share of the mean.

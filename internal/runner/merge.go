@@ -192,7 +192,8 @@ func (x *ShardResult) stopped() bool { return len(x.File.Stops) > 0 }
 func shifted(r record.Request, byNS int64) record.Request {
 	r.Attempt = 0
 	r.ScheduledNS, r.SentNS, r.EndNS = r.ScheduledNS+byNS, r.SentNS+byNS, r.EndNS+byNS
-	for _, at := range []**int64{&r.ConnectedNS, &r.HeadersNS, &r.FirstTokenNS, &r.FirstTextNS, &r.LastTokenNS} {
+	for _, at := range []**int64{&r.ConnectedNS, &r.HeadersNS, &r.FirstTokenNS, &r.FirstTextNS, &r.FirstReasoningNS,
+		&r.FirstToolCallNS, &r.FirstAnswerNS, &r.LastTokenNS} {
 		if *at != nil {
 			*at = new(**at + byNS)
 		}

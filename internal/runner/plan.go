@@ -70,26 +70,38 @@ func Baseline(shape Shape, runs int) record.Test {
 // WithBaselines puts the single-request test of a shape before the shape's first test, where neither
 // the tests nor the records that are there already have one.
 func WithBaselines(tests []record.Test, have []record.Record, runs int) []record.Test {
-	measured := map[Shape]bool{}
+	measured := map[single]bool{}
 	for _, r := range have {
 		if r.ConcurrentRequests == 1 && r.Detail.Kind != record.KindOpen && r.Results.AvgTotalLatencyMS != nil {
-			measured[Shape{r.InputTokens, r.MaxOutputTokens}] = true
+			measured[singleIn(r)] = true
 		}
 	}
 	for _, t := range tests {
 		if t.Concurrent == 1 && t.Kind != record.KindOpen {
-			measured[ShapeOf(t)] = true
+			measured[singleOf(t)] = true
 		}
 	}
 	var out []record.Test
 	for _, t := range tests {
-		if s := ShapeOf(t); !measured[s] {
-			out = append(out, Baseline(s, runs))
+		if s := singleOf(t); !measured[s] {
+			out = append(out, WithWorkload(Baseline(s.Shape, runs), s.content))
 			measured[s] = true
 		}
 		out = append(out, t)
 	}
 	return out
+}
+
+// single is what single requests have to have in common to be held against each other.
+type single struct {
+	Shape
+	content record.Workload // what they hold other than words
+}
+
+func singleOf(t record.Test) single { return single{ShapeOf(t), t.Workload.Content()} }
+
+func singleIn(r record.Record) single {
+	return single{Shape{r.InputTokens, r.MaxOutputTokens}, r.Detail.Workload.Content()}
 }
 
 // matrixFile is a user's own matrix.
@@ -215,13 +227,21 @@ func fileName(id string) bool {
 	})
 }
 
-// longest is the most tokens that a request of the test may hold.
+// TemplateTokens is what a chat template may put between two turns of a conversation: the common ones put 4 to 12.
+const TemplateTokens = 16
+
+// longest is the most tokens that a request of the test may hold, images left out.
 func longest(t record.Test) int {
-	if t.Workload == nil || t.Workload.Dataset != "" { // whose requests were held against the context one by one
+	w := t.Workload
+	if w == nil || w.Dataset != "" { // whose requests were held against the context one by one
 		return t.InputTokens + t.OutputTokens
 	}
-	most := func(mean int) int { return int(math.Ceil(float64(mean) * (1 + t.Workload.RangeRatio))) }
-	return t.Workload.PrefixTokens + most(t.InputTokens-t.Workload.PrefixTokens) + most(t.OutputTokens)
+	most := func(mean int) int { return int(math.Ceil(float64(mean) * (1 + w.RangeRatio))) }
+	tokens := w.PrefixTokens + most(t.InputTokens-w.PrefixTokens) + most(t.OutputTokens)
+	if w.Conversations > 0 {
+		tokens += (w.MaxTurns - 1) * (most(w.TurnTokens) + most(t.OutputTokens) + TemplateTokens)
+	}
+	return tokens
 }
 
 // CheckContext refuses tests whose requests do not fit the server's context: vLLM 0.32 would cut their

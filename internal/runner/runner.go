@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -30,17 +31,23 @@ type Target interface {
 
 // Prompt is one request to make.
 type Prompt struct {
-	Text         string
-	Messages     []load.Message // a conversation in place of Text; nil for a single message
-	Tokens       int            // its length on the server, template included
-	OutputTokens int
-	Salt         string
+	Text              string
+	Messages          []load.Message // a conversation in place of Text; nil for a single message
+	IDs               []int          // token ids in place of Text
+	Images            []string       // data URIs beside Text
+	Tools, ToolChoice json.RawMessage
+	Adapter           string // "" for the model itself
+	Tokens            int    // its length on the server, template included, without images
+	OutputTokens      int
+	Salt              string
+	Answer            *string // gets the answer's text; nil where nobody needs it
 }
 
-// Sample is a request of a dataset with its lengths on the server.
+// Sample is a request of a dataset, or a conversation, with its lengths on the server.
 type Sample struct {
 	load.Sample
 	InputTokens int
+	MoreTokens  []int // of the questions in More, each as a prompt of its own
 }
 
 // Send sends a prepared request once and reports everything about it; a failure is in the record.
@@ -174,8 +181,8 @@ func (e *ServerGoneError) Unwrap() error { return e.Err }
 type run struct {
 	Options
 	draining atomic.Bool
-	baseline map[Shape]record.Baseline
-	perToken time.Duration   // latency of the last test by its output tokens, or what was known before; 0 = not known
+	baseline map[single]record.Baseline
+	perToken time.Duration   // latency of the last test by its output tokens; 0 = not known
 	said     map[string]bool // what samples are missing, told once
 	again    bool            // the test is begun again after the server died before it ended
 }
@@ -185,7 +192,7 @@ type run struct {
 // that fails is a record, not an error.
 func Run(ctx context.Context, o Options, tests []record.Test) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &run{Options: o, baseline: map[Shape]record.Baseline{}, said: map[string]bool{}, perToken: o.PerToken}
+	r := &run{Options: o, baseline: map[single]record.Baseline{}, said: map[string]bool{}, perToken: o.PerToken}
 	var observing sync.Mutex // samples come from goroutines of their own
 	r.Observe = func(e Event) {
 		observing.Lock()
@@ -325,7 +332,7 @@ func (r *run) noteBaseline(rec record.Record) {
 	if rec.ConcurrentRequests != 1 || rec.Detail.Kind == record.KindOpen || rec.Results.AvgTotalLatencyMS == nil || rec.Status == record.StatusFailure {
 		return
 	}
-	r.baseline[Shape{rec.InputTokens, rec.MaxOutputTokens}] = record.Baseline{TestID: rec.TestID, AvgTotalLatencyMS: *rec.Results.AvgTotalLatencyMS}
+	r.baseline[singleIn(rec)] = record.Baseline{TestID: rec.TestID, AvgTotalLatencyMS: *rec.Results.AvgTotalLatencyMS}
 }
 
 // gone is the error of a server that no longer answers.

@@ -100,7 +100,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.Latency = distribution(durations(ok, (*record.Request).Latency))
 	d.ITL = distribution(gaps(ok))
 	d.TokensFrom = tokensFrom(ok)
-	d.Prompt = lengths(ok, func(r record.Request) (int, *int) { return r.AskedPromptTokens, r.PromptTokens })
+	d.Prompt = lengths(provable(ok), func(r record.Request) (int, *int) { return r.AskedPromptTokens, r.PromptTokens })
 	d.Output = lengths(ok, func(r record.Request) (int, *int) { return r.AskedOutputTokens, r.CompletionTokens })
 	d.Coalesced = coalesced(ok)
 	for n := range s.test.Runs {
@@ -122,6 +122,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.Phases, d.Energy, d.Precision = phases(all), s.energy(ok), s.precision
 	d.Shard, d.Merged = s.test.Shard, s.merged
 	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
+	s.special(d, all, ok)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
@@ -313,7 +314,7 @@ func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
 	if s.test.Arrivals != nil {
 		return 0, false // its sends are apart by intent
 	}
-	burst := s.repeats[n]
+	burst := slices.DeleteFunc(slices.Clone(s.repeats[n]), func(r record.Request) bool { return r.Turn > 1 })
 	burst = burst[:min(len(burst), s.test.Places())]
 	if len(burst) < 2 {
 		return 0, false

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ func whole(rs []record.Request, want int) bool {
 			return false
 		}
 	}
-	return len(rs) >= want
+	return len(rs)+unsent(rs) >= want
 }
 
 func failed(rs []record.Request) bool {
@@ -191,7 +192,7 @@ func failed(rs []record.Request) bool {
 }
 
 func (r *run) baselineOf(t record.Test) *record.Baseline {
-	b, ok := r.baseline[ShapeOf(t)]
+	b, ok := r.baseline[singleOf(t)]
 	if !ok || t.Concurrent == 1 && t.Kind != record.KindOpen {
 		return nil
 	}
@@ -239,19 +240,29 @@ func (r *run) warmUp(ctx context.Context, t record.Test, event func(Event)) erro
 func (r *run) prepare(ctx context.Context, t record.Test, w work, key load.Key) (Send, error) {
 	p, err := r.ask(ctx, t, w, key)
 	if err != nil {
-		if gone := r.gone(ctx, t); gone != nil {
-			return nil, gone
-		}
-		return nil, fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, p.Tokens, err)
+		return nil, r.promptError(ctx, t, p, err)
 	}
+	return r.ready(p, p.hash())
+}
+
+// promptError is why a prompt could not be made: most often that the server is gone.
+func (r *run) promptError(ctx context.Context, t record.Test, p Prompt, err error) error {
+	if gone := r.gone(ctx, t); gone != nil {
+		return gone
+	}
+	return fmt.Errorf("%s: making a prompt of %d tokens: %w", t.ID, p.Tokens, err)
+}
+
+// ready encodes a request, and notes with what becomes of it what was asked.
+func (r *run) ready(p Prompt, hash string) (Send, error) {
 	send, err := r.Target.Prepare(p)
 	if err != nil {
 		return nil, err
 	}
-	hash := p.hash()
+	adapter, images, tools := p.Adapter, len(p.Images), p.tools()
 	return func(ctx context.Context) record.Request {
 		req := send(ctx)
-		req.PromptSHA256 = hash
+		req.PromptSHA256, req.Adapter, req.Images, req.Tools = hash, adapter, images, tools
 		return req
 	}, nil
 }
@@ -272,9 +283,20 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 		open = r.openLoad(t, n, attempt)
 		connections = min(openConnections, or(open.atOnce, openConnections))
 	}
-	sends, w := make([]Send, len(index)), r.work(t, n)
+	w, err := r.work(t, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	var talks []*talk
+	var sends []Send
+	if w.turns != nil {
+		if talks, err = r.talks(ctx, t, w, n, attempt); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		sends = make([]Send, len(index))
+	}
 	for i := range sends {
-		var err error
 		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: index[i], Attempt: attempt}); err != nil {
 			return nil, nil, err
 		}
@@ -287,7 +309,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if err := r.awaitStart(ctx, t, n, connectAhead); err != nil {
 		return nil, nil, err
 	}
-	if err := r.Target.Open(ctx, min(connections, len(sends))); err != nil {
+	if err := r.Target.Open(ctx, min(connections, max(len(sends), len(talks)))); err != nil {
 		return nil, nil, r.openError(ctx, t, err)
 	}
 	startNS, err := r.startOf(t, n)
@@ -297,7 +319,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := make(chan record.Request, len(sends)) // never blocks a sender
+	ended := make(chan record.Request, len(index)) // never blocks a sender
 	var out []record.Request
 	var writeErr error
 	written := make(chan struct{})
@@ -323,15 +345,26 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if client != nil {
 		client.start(ctx)
 	}
-	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
-		req := sends[i](ctx)
-		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS, req.HeldNS = t.ID, n, index[i], attempt, scheduledNS, heldNS
-		if t.Arrivals != nil && t.Arrivals.Trace != nil {
-			req.DueNS = new(int64(r.Due[index[i]]))
-		}
+	took := func(i int, scheduledNS int64, req record.Request) {
+		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
 		ended <- req
 	}
-	if open != nil {
+	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
+		req := sends[i](ctx)
+		req.HeldNS = heldNS
+		took(index[i], scheduledNS, req)
+	}
+	broke := make(chan error, len(talks))
+	switch {
+	case talks != nil:
+		plan := load.Plan{Requests: len(talks), InFlight: t.Concurrent, Draining: r.draining.Load}
+		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
+			if err := talks[i].hold(ctx, r, scheduledNS, took); err != nil {
+				broke <- err
+				cancel(err)
+			}
+		})
+	case open != nil:
 		s.server.watched(open.sample)
 		open.send(ctx, r, startNS, func(ctx context.Context, i int, dueNS, heldNS int64) {
 			var held *int64
@@ -341,7 +374,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 			send(ctx, i, dueNS, held)
 		})
 		s.server.watched(nil)
-	} else {
+	default:
 		plan := load.Plan{Requests: len(sends), InFlight: t.Places(), StartNS: startNS, Draining: r.draining.Load}
 		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
 	}
@@ -350,8 +383,9 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	}
 	close(ended)
 	<-written
-	if writeErr != nil {
-		return nil, nil, writeErr
+	close(broke)
+	if err := cmp.Or(writeErr, <-broke); err != nil {
+		return nil, nil, err
 	}
 	limit := settleLimit
 	if t.Shard != nil {

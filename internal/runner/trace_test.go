@@ -24,7 +24,7 @@ func TestTraceAsTheServerSawIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := load.ReadDataset(c.format, file)
+		d, err := load.ReadDataset(c.format, false, file)
 		file.Close()
 		if err != nil || len(d.Bad) > 0 {
 			t.Fatal(err, d)

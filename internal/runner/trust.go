@@ -102,6 +102,13 @@ func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 	if d.Prompt.Differed > 0 {
 		j.doubt("lengths", "%d of %d prompts were not as long as asked for (%d tokens), by the server's own count", d.Prompt.Differed, d.Succeeded, s.test.InputTokens)
 	}
+	if c := d.Conversations; c != nil && c.HistoryDiffers > 0 {
+		j.note("lengths", "%d of %d later turns had another length than answers and questions add up to: the text of an answer makes another number of tokens than was generated",
+			c.HistoryDiffers, c.HistoryDiffers+c.HistoryExact)
+	}
+	if x := d.Images; x != nil && x.Ignored > 0 {
+		j.void("lengths", "the images of %d of %d requests cost no prompt token, by the server's own count: it did not look at them", x.Ignored, x.Requests)
+	}
 	if n := d.Prompt.Unproven; n > 0 {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
 	}
@@ -171,6 +178,10 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 		s.tracePrefix(j, hits, queries)
 		return
 	}
+	if c := s.conversations(s.all()); c != nil {
+		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; %d repeated what had been said in the conversation before", hits, queries, c.HistoryTokens)
+		return
+	}
 	if w := s.test.Workload; w != nil && w.Dataset != "" && !load.IsTrace(w.Dataset) {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
 		return
@@ -196,7 +207,8 @@ func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
 	for _, rs := range s.repeats {
 		n += len(rs)
 	}
-	asked := float64(n * s.test.Workload.PrefixTokens)
+	// The warm-ups brought the first; each other one has to be computed once.
+	asked := float64(max(0, n+1-max(1, s.test.Workload.Prefixes)) * s.test.Workload.PrefixTokens)
 	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache, %.0f were shared", hits, queries, asked)
 	switch {
 	case hits > asked+float64(n*prefixSlack):
@@ -282,6 +294,8 @@ func (s *summary) books(j *judgement, v *record.ServerDelta, all []record.Reques
 		prompt.enter(r.Success, orElse(r.PromptTokens, r.AskedPromptTokens))
 		output.enter(r.Success, orElse(r.CompletionTokens, max(r.CountedTokens, r.AskedOutputTokens)))
 	}
+	// How long a prompt was that failed is not known where the client did not choose all of it.
+	open := slices.ContainsFunc(all, func(r record.Request) bool { return !r.Success && (r.Turn > 1 || r.Images > 0) })
 	unproven := slices.ContainsFunc(all, func(r record.Request) bool { return r.Success && (r.PromptTokens == nil || r.CompletionTokens == nil) })
 	requests.compare(j, "finished requests", v.FinishedRequests, finishedBy(v))
 	broken := v.FinishedBy["abort"] + v.FinishedBy["error"]
@@ -289,7 +303,9 @@ func (s *summary) books(j *judgement, v *record.ServerDelta, all []record.Reques
 		j.void("books", "finished requests: %d succeeded here, the server finished %.0f of them whole%s", requests.sure, *n-broken, finishedBy(v))
 	}
 	if !unproven {
-		prompt.compare(j, "prompt tokens", v.PromptTokens, "")
+		if !open {
+			prompt.compare(j, "prompt tokens", v.PromptTokens, "")
+		}
 		output.compare(j, "output tokens", v.GenerationTokens, "")
 	}
 }

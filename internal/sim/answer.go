@@ -13,9 +13,18 @@ type progress struct {
 	detokenizer detokenizer
 	tokens      []int  // that came last
 	text        []byte // and what they add to the answer
+	thought     []byte // and to what was thought before it
 	completed   int    // tokens
 	finish      string
 	stopID      int
+}
+
+// told is the finish reason as the client is told it.
+func (p *progress) told() string {
+	if p.finish == finishStop && p.g.tool != "" {
+		return "tool_calls"
+	}
+	return p.finish
 }
 
 // begin makes the progress of an answer to x; call done when it has ended.
@@ -32,11 +41,15 @@ func (s *Server) next(p *progress) (ok bool) {
 		s.core.abort(r)
 		return false
 	}
-	p.text = p.text[:0]
+	p.text, p.thought = p.text[:0], p.thought[:0]
 	for i, id := range p.tokens {
 		// The text of the token that ended the answer is not part of it.
 		if p.finish != finishStop || i < len(p.tokens)-1 {
-			p.text = append(p.text, p.detokenizer.next(id)...)
+			if text := p.detokenizer.next(id); p.completed+i < p.g.think {
+				p.thought = append(p.thought, text...)
+			} else {
+				p.text = append(p.text, text...)
+			}
 		}
 	}
 	p.completed += len(p.tokens)
@@ -99,7 +112,7 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 	p, done := s.begin(x, g)
 	defer done()
 	var all []int
-	var text []byte
+	var text, thought []byte
 	for p.finish == "" {
 		if !s.next(p) {
 			x.log.ends(OutcomeClientGone)
@@ -110,7 +123,7 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 			s.breakOff(x, g, false)
 			return
 		}
-		text = append(text, p.text...)
+		text, thought = append(text, p.text...), append(thought, p.thought...)
 		all = append(all, p.tokens...)
 	}
 	if p.finish == finishError {
@@ -123,5 +136,5 @@ func (s *Server) wholeAnswer(x *exchange, g *generation) {
 		return
 	}
 	x.log.writes(p)
-	x.json(http.StatusOK, newChunks(s, g).whole(p, text, all))
+	x.json(http.StatusOK, newChunks(s, g).whole(p, thought, text, all))
 }

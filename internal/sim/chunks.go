@@ -28,7 +28,7 @@ func newChunks(s *Server, g *generation) *chunks {
 		v: s.v,
 		g: g,
 		head: fmt.Appendf(nil, `%s{"id":%s,"object":"%s","created":%d,"model":%s,"choices":[`,
-			begin, quoted(g.id), object, g.created, quoted(s.name)),
+			begin, quoted(g.id), object, g.created, quoted(g.model)),
 		fingerprint: quoted(s.fingerprint),
 	}
 }
@@ -51,8 +51,7 @@ func (c *chunks) opener(b []byte) []byte {
 func (c *chunks) token(b []byte, p *progress, first bool) []byte {
 	b = append(b, c.head...)
 	if c.g.chat {
-		b = append(b, `{"index":0,"delta":{"content":`...)
-		b = appendQuoted(b, p.text)
+		b = c.delta(append(b, `{"index":0,"delta":{`...), p)
 		b = append(b, `},"logprobs":null,"finish_reason":`...)
 		if p.finish == "" {
 			b = append(b, "null"...)
@@ -87,12 +86,71 @@ func (c *chunks) token(b []byte, p *progress, first bool) []byte {
 	return append(b, "}\n\n"...)
 }
 
+// delta is what an event adds to a chat's answer: reasoning, then text or a piece of a tool call.
+func (c *chunks) delta(b []byte, p *progress) []byte {
+	before := p.completed - len(p.tokens)
+	if before < c.g.think {
+		b = c.reasoning(b, p.thought)
+		if p.completed <= c.g.think {
+			return b
+		}
+		b = append(b, ',')
+	}
+	if c.g.tool == "" {
+		return appendQuoted(append(b, `"content":`...), p.text)
+	}
+	b = append(b, `"tool_calls":[{`...)
+	if before <= c.g.think && p.completed > c.g.think {
+		b = c.call(b)
+	}
+	b = append(b, `"index":0,"function":{`...)
+	var arguments []byte
+	if before <= c.g.think {
+		b = append(appendQuoted(append(b, `"name":`...), c.g.tool), ',')
+		arguments = append(arguments, callHead...)
+	}
+	arguments = append(arguments, inJSON(p.text)...)
+	if p.finish != "" {
+		arguments = append(arguments, callTail...)
+	}
+	return append(appendQuoted(append(b, `"arguments":`...), arguments), "}}]"...)
+}
+
+// The arguments of every call: one text.
+const (
+	callHead = `{"text": "`
+	callTail = `"}`
+)
+
+// inJSON is a text as it stands within a JSON string.
+func inJSON(text []byte) []byte {
+	b := appendQuoted(nil, text)
+	return b[1 : len(b)-1]
+}
+
+// call is the head of a tool call.
+func (c *chunks) call(b []byte) []byte {
+	return fmt.Appendf(b, `"id":"chatcmpl-tool-%016x","type":"function",`, mix(c.g.request.seed))
+}
+
+// reasoning is a member with what was thought, under the names of the release.
+func (c *chunks) reasoning(b, text []byte) []byte {
+	if c.v.has(reasoningMember) {
+		b = appendQuoted(append(b, `"reasoning":`...), text)
+		if c.v.has(namedParameters) {
+			return b
+		}
+		b = append(b, ',')
+	}
+	return appendQuoted(append(b, `"reasoning_content":`...), text)
+}
+
 // ending is the value of finish_reason with the member stop_reason behind it.
 func (p *progress) ending(b []byte) []byte {
 	if p.finish == "" {
 		return append(b, `null,"stop_reason":null`...)
 	}
-	b = appendQuoted(b, p.finish)
+	b = appendQuoted(b, p.told())
 	b = append(b, `,"stop_reason":`...)
 	// The tokenizer's own EOS is no reason worth telling; any other stop token is.
 	if p.finish == finishStop && p.stopID != tokenEOS {
@@ -138,7 +196,7 @@ func (c *chunks) ids(b []byte, list []int) []byte {
 }
 
 // whole is an answer in one body. All members are there, the empty ones too.
-func (c *chunks) whole(p *progress, text []byte, tokens []int) []byte {
+func (c *chunks) whole(p *progress, thought, text []byte, tokens []int) []byte {
 	v, r := c.v, c.g.request
 	member := func(b []byte, since release, text string) []byte {
 		if v.has(since) {
@@ -148,18 +206,32 @@ func (c *chunks) whole(p *progress, text []byte, tokens []int) []byte {
 	}
 	b := slices.Clone(c.head)
 	if c.g.chat {
+		thoughts := []byte("null")
+		if c.g.think > 0 {
+			thoughts = quoted(thought)
+		}
 		b = append(b, `{"index":0,"message":{"role":"assistant"`...)
 		if !v.has(openAIMembers) {
-			b = append(b, `,"reasoning_content":null`...)
+			b = append(append(b, `,"reasoning_content":`...), thoughts...)
 		}
-		b = appendQuoted(append(b, `,"content":`...), text)
+		b = append(b, `,"content":`...)
+		if c.g.tool != "" {
+			b = append(b, "null"...)
+		} else {
+			b = appendQuoted(b, text)
+		}
 		b = member(b, openAIMembers, `,"refusal":null,"annotations":null,"audio":null,"function_call":null`)
-		if !v.has(fingerprints) {
+		switch {
+		case c.g.tool != "":
+			arguments := slices.Concat([]byte(callHead), inJSON(text), []byte(callTail))
+			b = appendQuoted(append(c.call(append(b, `,"tool_calls":[{`...)), `"function":{"name":`...), c.g.tool)
+			b = append(appendQuoted(append(b, `,"arguments":`...), arguments), "}}]"...)
+		case !v.has(fingerprints):
 			b = append(b, `,"tool_calls":[]`...)
 		}
-		b = member(b, reasoningMember, `,"reasoning":null`)
+		b = member(b, reasoningMember, `,"reasoning":`+string(thoughts))
 		if v.has(openAIMembers) && !v.has(namedParameters) {
-			b = append(b, `,"reasoning_content":null`...)
+			b = append(append(b, `,"reasoning_content":`...), thoughts...)
 		}
 		b = append(b, '}')
 	} else {

@@ -215,7 +215,7 @@ func TestRealTime(t *testing.T) {
 func TestUnsupportedIsSaid(t *testing.T) {
 	bubble(t, "sim:", func(t *testing.T, s *Server) {
 		for field, value := range map[string]string{
-			"n": "2", "stop": `["x"]`, "logprobs": "true", "echo": "true", "tools": `[{"type":"function"}]`, "logit_bias": `{"106":100}`,
+			"n": "2", "stop": `["x"]`, "logprobs": "true", "echo": "true", "logit_bias": `{"106":100}`,
 			"prompt": `["a","b"]`, "response_format": `{"type":"json_object"}`,
 		} {
 			body := `{"` + field + `":` + value + `}`

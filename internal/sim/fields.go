@@ -190,44 +190,6 @@ func (f fields) object(name string) (fields, *apiError) {
 	return o, nil
 }
 
-// message is one turn of a chat.
-type message struct{ role, content string }
-
-// messages reads a chat. A content is a text or a list of text parts; images and sound are refused.
-func (f fields) messages() ([]message, *apiError) {
-	if _, ok := f["messages"]; !ok {
-		return nil, f.missing("messages")
-	}
-	var list []struct {
-		Role    string          `json:"role"`
-		Content json.RawMessage `json:"content"`
-	}
-	if json.Unmarshal(f["messages"], &list) != nil {
-		return nil, f.wrongType("messages", "list_type", "Input should be a valid list")
-	}
-	if len(list) == 0 {
-		return nil, badRequest("", "Cannot apply chat template to an empty conversation. Provide at least one message.")
-	}
-	var out []message
-	for _, m := range list {
-		var text string
-		if len(m.Content) > 0 && json.Unmarshal(m.Content, &text) != nil {
-			var parts []struct{ Type, Text string }
-			if json.Unmarshal(m.Content, &parts) != nil {
-				return nil, f.wrongType("messages", "string_type", "Input should be a valid string")
-			}
-			for _, p := range parts {
-				if p.Type != "text" {
-					return nil, unsupported("messages", "content of type "+p.Type)
-				}
-				text += p.Text
-			}
-		}
-		out = append(out, message{m.Role, text})
-	}
-	return out, nil
-}
-
 // unsupported is the error for what vLLM can do and the simulator cannot. It is an error rather than
 // silence, since a client would take the answer for what it asked.
 func unsupported(param, what string) *apiError {

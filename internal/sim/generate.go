@@ -19,8 +19,13 @@ type generation struct {
 	stream          bool
 	includeUsage    bool
 	continuousUsage bool
-	tokenIDs        bool // return_token_ids
-	usageOff        int  // prompt tokens that usage says too many
+	tokenIDs        bool   // return_token_ids
+	usageOff        int    // prompt tokens that usage says too many
+	model           string // as it was asked for
+	messages        int    // of a chat
+	images, tools   int
+	think           int    // so many of its first tokens are reasoning
+	tool            string // the function that it calls; "" for none
 	fault           requestFault
 }
 
@@ -30,7 +35,7 @@ type generation struct {
 var unsupportedFields = []string{
 	"best_of", "chat_template", "continue_final_message", "echo", "guided_json", "guided_regex", "kv_transfer_params",
 	"logit_bias", "logprobs", "n", "prompt_embeds", "prompt_logprobs", "response_format", "stop", "stream_interval",
-	"structured_outputs", "tools", "top_logprobs", "truncate_prompt_tokens", "use_beam_search",
+	"structured_outputs", "top_logprobs", "truncate_prompt_tokens", "use_beam_search",
 }
 
 // asksNothing are values that leave an unsupported member without effect.
@@ -102,16 +107,22 @@ func (s *Server) generate(x *exchange, chat bool) {
 }
 
 // parseGeneration checks a request in the order in which vLLM does.
-func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation, *apiError) {
-	g := &generation{chat: chat, created: x.start.Unix()}
+func (s *Server) parseGeneration(x *exchange, f fields, isChat bool) (*generation, *apiError) {
+	g := &generation{chat: isChat, created: x.start.Unix()}
 	r := &request{arrived: x.start, out: newOutbox()}
 	g.request = r
 
-	var list []message
+	var asked chat
 	var bad *apiError
-	if chat {
-		if list, bad = f.messages(); bad != nil {
+	if isChat {
+		if asked, bad = s.readChat(f); bad != nil {
 			return nil, bad
+		}
+		g.messages, g.images = len(asked.messages), asked.images()
+		if g.tool = toolOf(f); asked.tools != "" {
+			var list []json.RawMessage
+			_ = json.Unmarshal(f["tools"], &list) // what is none offers none
+			g.tools = len(list)
 		}
 	}
 	if bad := g.parseStreaming(f); bad != nil {
@@ -123,16 +134,16 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 	if bad := checkUnsupported(f); bad != nil {
 		return nil, bad
 	}
-	if bad := s.checkModel(f); bad != nil {
+	if g.model, bad = s.checkModel(f); bad != nil {
 		return nil, bad
 	}
-	output, bad := s.askedOutput(f, chat)
+	output, bad := s.askedOutput(f, isChat)
 	if bad != nil {
 		return nil, bad
 	}
-	if chat {
-		if bad = s.checkCharacters(textLength(list)); bad == nil {
-			r.prompt = s.tokens.chatPrompt(list, true)
+	if isChat {
+		if bad = s.checkCharacters(asked.textLength()); bad == nil {
+			r.prompt, r.pictures = s.tokens.chatPrompt(asked, true)
 			bad = s.v.overflow(s.engine.MaxModelLen, len(r.prompt), true, output)
 		}
 	} else {
@@ -160,8 +171,12 @@ func (s *Server) parseGeneration(x *exchange, f fields, chat bool) (*generation,
 		name = s.newID(s.v.idDigits())
 	}
 	g.id = "cmpl-" + name
-	if chat {
+	if isChat {
 		g.id = "chatcmpl-" + name
+		g.think = int(s.config.Reasoning * float64(r.maxTokens))
+	}
+	if g.model != s.name {
+		r.salt = g.model + "\x00" + r.salt // what one adapter has computed another cannot use
 	}
 	return g, nil
 }
@@ -287,14 +302,6 @@ func (s *Server) parsePrompt(f fields, output int) ([]int, *apiError) {
 		return nil, noPrompt
 	}
 	return ids, s.v.overflow(s.engine.MaxModelLen, len(ids), true, output)
-}
-
-func textLength(list []message) int {
-	n := 0
-	for _, m := range list {
-		n += utf8.RuneCountInString(m.content)
-	}
-	return n
 }
 
 // checkCharacters refuses a text that is too long whatever its tokens are, before they are made.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +26,16 @@ type LogEntry struct {
 	ScheduledNS  *int64 `json:"scheduled_ns"`   // the engine first planned it into a step
 	FirstWriteNS *int64 `json:"first_write_ns"` // the write of its first token began; without streaming that of the answer
 	LastWriteNS  *int64 `json:"last_write_ns"`  // the write of its last token began
-	EndedNS      int64  `json:"ended_ns"`       // nothing more is sent
+	// FirstAnswerWriteNS is when the write of the first token began that was no reasoning, where there was some.
+	FirstAnswerWriteNS *int64 `json:"first_answer_write_ns,omitempty"`
+	EndedNS            int64  `json:"ended_ns"` // nothing more is sent
+
+	Model           string `json:"model,omitempty"`    // asked for, or an adapter
+	Messages        int    `json:"messages,omitempty"` // of a chat
+	Images          int    `json:"images,omitempty"`
+	Tools           int    `json:"tools,omitempty"`            // offered
+	ReasoningTokens int    `json:"reasoning_tokens,omitempty"` // of the output
+	PromptSHA256    string `json:"prompt_sha256,omitempty"`    // of the prompt's token ids, in decimal with blanks between
 
 	PromptTokens int    `json:"prompt_tokens"`
 	CachedTokens int    `json:"cached_tokens"` // of them found in the prefix cache
@@ -37,6 +48,7 @@ type LogEntry struct {
 
 	clock   time.Time
 	request *request
+	think   int // tokens of reasoning at most
 }
 
 // Outcome is how the answer to a request went.
@@ -107,6 +119,15 @@ func (e *LogEntry) accepted(g *generation) {
 		return
 	}
 	e.ID, e.Stream, e.request = g.id, g.stream, g.request
+	e.Model, e.Messages, e.Images, e.Tools, e.think = g.model, g.messages, g.images, g.tools, g.think
+	h := sha256.New()
+	for i, id := range g.request.prompt {
+		if i > 0 {
+			h.Write([]byte{' '})
+		}
+		fmt.Fprint(h, id)
+	}
+	e.PromptSHA256 = hex.EncodeToString(h.Sum(nil))
 }
 
 // writes notes, just before it is done, a write of an answer's last tokens. Before, because a client may have read
@@ -121,11 +142,15 @@ func (e *LogEntry) writes(p *progress) {
 			e.FirstWriteNS = &now
 		}
 		e.LastWriteNS = &now
+		if e.think > 0 && e.FirstAnswerWriteNS == nil && p.completed > e.think {
+			e.FirstAnswerWriteNS = &now
+		}
+		e.ReasoningTokens = min(p.completed, e.think)
 		e.OutputTokens = p.completed
 		e.TokenWrites++
 	}
 	if p.finish != "" {
-		e.FinishReason, e.Outcome = p.finish, OutcomeWhole
+		e.FinishReason, e.Outcome = p.told(), OutcomeWhole
 	}
 }
 

@@ -11,7 +11,8 @@ type request struct {
 	order     string // of requests that arrive in the same instant the lower goes first
 	seed      uint64 // decides its output, whatever else runs
 	prompt    []int
-	salt      string // separates prefix caches
+	pictures  map[int]uint64 // what is to be seen at the places of images
+	salt      string         // separates prefix caches
 	maxTokens int
 	minTokens int
 	ignoreEOS bool
@@ -63,7 +64,7 @@ func (r *request) blockKey(i, blockTokens int) blockKey {
 			h = uint64(r.keys[n-1])
 		}
 		for j := len(r.keys) * blockTokens; j < (len(r.keys)+1)*blockTokens; j++ {
-			h = mix(h ^ uint64(r.token(j)))
+			h = mix(h ^ uint64(r.token(j)) ^ r.pictures[j])
 		}
 		r.keys = append(r.keys, blockKey(h))
 	}

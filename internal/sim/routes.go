@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,10 +133,17 @@ func (s *Server) load(x *exchange) { x.json(http.StatusOK, []byte(`{"server_load
 
 func (s *Server) models(x *exchange) {
 	created := time.Now().Unix()
-	x.json(http.StatusOK, fmt.Appendf(nil, `{"object":"list","data":[{"id":%s,"object":"model","created":%d,"owned_by":"vllm","root":%s,"parent":null,"max_model_len":%d,`+
-		`"permission":[{"id":"modelperm-%s","object":"model_permission","created":%d,"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,`+
-		`"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}]}]}`,
-		quoted(s.name), created, quoted(s.root), s.engine.MaxModelLen, s.newID(s.v.idDigits()), created))
+	card := func(b []byte, id, root, parent, maxLen string) []byte {
+		return fmt.Appendf(b, `{"id":%s,"object":"model","created":%d,"owned_by":"vllm","root":%s,"parent":%s,"max_model_len":%s,`+
+			`"permission":[{"id":"modelperm-%s","object":"model_permission","created":%d,"allow_create_engine":false,"allow_sampling":true,"allow_logprobs":true,`+
+			`"allow_search_indices":false,"allow_view":true,"allow_fine_tuning":false,"organization":"*","group":null,"is_blocking":false}]}`,
+			quoted(id), created, quoted(root), parent, maxLen, s.newID(s.v.idDigits()), created)
+	}
+	b := card([]byte(`{"object":"list","data":[`), s.name, s.root, "null", strconv.Itoa(s.engine.MaxModelLen))
+	for _, name := range s.config.LoRAModules {
+		b = card(append(b, ','), name, "/adapters/"+name, string(quoted(s.name)), "null")
+	}
+	x.json(http.StatusOK, append(b, "]}"...))
 }
 
 func quoted[T string | []byte](s T) []byte { return appendQuoted(nil, s) }
@@ -143,7 +151,7 @@ func quoted[T string | []byte](s T) []byte { return appendQuoted(nil, s) }
 func (s *Server) tokenize(x *exchange) {
 	f, _, bad := x.fields()
 	if bad == nil {
-		bad = s.checkModel(f)
+		_, bad = s.checkModel(f)
 	}
 	if bad != nil {
 		x.fail(bad)
@@ -185,12 +193,13 @@ func (s *Server) tokenize(x *exchange) {
 // template, or a text, which gets one.
 func (s *Server) tokenizeInput(f fields) ([]int, *apiError) {
 	if f.given("messages") {
-		list, bad := f.messages()
+		asked, bad := s.readChat(f)
 		if bad != nil {
 			return nil, bad
 		}
 		open, bad := f.boolean("add_generation_prompt", true)
-		return s.tokens.chatPrompt(list, open), bad
+		ids, _ := s.tokens.chatPrompt(asked, open)
+		return ids, bad
 	}
 	if !f.given("prompt") {
 		return nil, f.missing("prompt", "messages")
@@ -210,7 +219,7 @@ func (s *Server) tokenizeInput(f fields) ([]int, *apiError) {
 func (s *Server) detokenize(x *exchange) {
 	f, _, bad := x.fields()
 	if bad == nil {
-		bad = s.checkModel(f)
+		_, bad = s.checkModel(f)
 	}
 	if bad == nil && !f.given("tokens") {
 		bad = f.missing("tokens")
@@ -230,13 +239,16 @@ func (s *Server) detokenize(x *exchange) {
 	x.json(http.StatusOK, append(b, '}'))
 }
 
-// checkModel refuses a model name that is not served; none means the one that is.
-func (s *Server) checkModel(f fields) *apiError {
+// checkModel is the model that a request is for, or an adapter; none means the model. What is not served is refused.
+func (s *Server) checkModel(f fields) (string, *apiError) {
 	name, bad := f.text("model")
-	if bad != nil || name == "" || name == s.name {
-		return bad
+	if bad != nil || name == "" {
+		return s.name, bad
 	}
-	return &apiError{http.StatusNotFound, "NotFoundError", "model", fmt.Sprintf("The model `%s` does not exist. Valid aliases: %s.", name, s.name)}
+	if name == s.name || slices.Contains(s.config.LoRAModules, name) {
+		return name, nil
+	}
+	return "", &apiError{http.StatusNotFound, "NotFoundError", "model", fmt.Sprintf("The model `%s` does not exist. Valid aliases: %s.", name, s.name)}
 }
 
 func (s *Server) checkVocabulary(ids []int) *apiError {

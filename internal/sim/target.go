@@ -26,9 +26,12 @@ type Config struct {
 	// 0.29; 0 = no limit.
 	MaxNumQueuedReqs int
 	ServedModel      string // name that clients use; "" = the checkpoint's
-	APIKey           string // asked of every /v1 request; "" = none
-	Faults           Faults
-	Seed             int64 // of output texts, their lengths where EOS is honoured, and ids
+	LoRAModules      []string
+	// Reasoning is the share of the tokens asked for that an answer spends on reasoning first; chats only.
+	Reasoning float64
+	APIKey    string // asked of every /v1 request; "" = none
+	Faults    Faults
+	Seed      int64 // of output texts, their lengths where EOS is honoured, and ids
 }
 
 // The machine of the plan document as it probably is: a 3090 with 4-bit weights.
@@ -71,6 +74,8 @@ var settings = []setting{
 	{"enforce-eager", "true", "no CUDA graphs", func(c *Config, v string) error { return boolean(&c.Engine.EnforceEager, v) }},
 	{"version", defaultVersion, "of vLLM, from 0.8 on: memory, speed, and how it speaks", func(c *Config, v string) error { return versionNumber(&c.Engine.Version, v) }},
 	{"served-model", "gemma", "name that clients use", func(c *Config, v string) error { c.ServedModel = v; return nil }},
+	{"lora-modules", "sql+chat", "adapters that it serves besides; they cost nothing", func(c *Config, v string) error { c.LoRAModules = strings.Split(v, "+"); return nil }},
+	{"reasoning", "0.5", "share of a chat's answer that is reasoning, told in its own deltas", func(c *Config, v string) error { return share(&c.Reasoning, v) }},
 	{"seed", "7", "of texts and of which requests a fault strikes", func(c *Config, v string) error { return integer(&c.Seed, v) }},
 
 	{"start-after", "20s", "refuses clients that long, as a server that loads", func(c *Config, v string) error { return duration(&c.Faults.StartAfter, v) }},

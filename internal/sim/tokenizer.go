@@ -224,33 +224,3 @@ func (d *detokenizer) next(id int) string {
 	d.held = append(d.held[:0], d.held[whole:]...)
 	return out
 }
-
-// chatPrompt renders messages as Gemma 3's template does: a system message is folded into the turn
-// after it, texts are trimmed, and the answer's turn is opened. One user turn costs 9 tokens besides
-// its text.
-func (t *tokenizer) chatPrompt(messages []message, openAnswer bool) []int {
-	ids := []int{tokenBOS}
-	system := ""
-	for _, m := range messages {
-		if m.role == "system" {
-			system = strings.TrimSpace(m.content) + "\n\n"
-			continue
-		}
-		role := m.role
-		if role == "assistant" {
-			role = "model"
-		}
-		ids = append(t.openTurn(ids, role), tokenNewline)
-		ids = t.encode(ids, system+strings.TrimSpace(m.content))
-		ids = append(ids, tokenTurnEnd, tokenNewline)
-		system = ""
-	}
-	if openAnswer {
-		ids = append(t.openTurn(ids, "model"), tokenNewline)
-	}
-	return ids
-}
-
-func (t *tokenizer) openTurn(ids []int, role string) []int {
-	return t.encode(append(ids, tokenTurnStart), role)
-}

@@ -52,9 +52,13 @@ func TestTokenizerFacts(t *testing.T) {
 			t.Fatalf("id %d has no text", id)
 		}
 	}
-	one := []message{{"user", " the "}}
-	if got := len(tok.chatPrompt(one, true)); got != 10 {
-		t.Errorf("a turn of one token is %d tokens, want 9 more", got)
+	one := chat{messages: []message{{"user", []part{{text: " the "}}}}}
+	if ids, _ := tok.chatPrompt(one, true); len(ids) != 10 {
+		t.Errorf("a turn of one token is %d tokens, want 9 more", len(ids))
+	}
+	one.messages[0].parts = append(one.messages[0].parts, part{picture: 7})
+	if ids, pictures := tok.chatPrompt(one, true); len(ids) != 10+imageTokens+4 || len(pictures) != imageTokens {
+		t.Errorf("with an image it is %d tokens, %d places of it", len(ids), len(pictures))
 	}
 }
 

@@ -8,17 +8,18 @@ type chunk struct {
 	role      bool   // a choice's delta names a role
 	content   []byte // delta.content or text
 	reasoning []byte // delta.reasoning or its older name reasoning_content
-	toolCalls bool   // a choice's delta has pieces of tool calls
+	toolCalls int    // pieces of tool calls in a choice's delta
+	callNames int    // of them that name a function: a call begins
 	finish    []byte // finish_reason, if neither null nor empty
 	failure   []byte // raw JSON of a top-level error; the whole event for vLLM's old flat form
 
-	prompt, completion, cached          int // usage
-	hasPrompt, hasCompletion, hasCached bool
+	prompt, completion, cached, thought             int // usage
+	hasPrompt, hasCompletion, hasCached, hasThought bool
 }
 
 // visible says whether generated output that a user could see came with the chunk.
 func (c *chunk) visible() bool {
-	return len(c.content) > 0 || len(c.reasoning) > 0 || c.toolCalls
+	return len(c.content) > 0 || len(c.reasoning) > 0 || c.toolCalls > 0
 }
 
 // token says whether the chunk is at least one token: a choice with a delta or a text that is not
@@ -70,7 +71,7 @@ func failureOf(raw []byte) []byte {
 }
 
 func (c *chunk) parseChoices(s *scanner) {
-	c.choices, c.output, c.role, c.toolCalls = 0, false, false, false
+	c.choices, c.output, c.role, c.toolCalls, c.callNames = 0, false, false, 0, 0
 	c.content, c.reasoning, c.finish = nil, nil, nil
 	if s.peek() != '[' {
 		s.skip()
@@ -128,11 +129,34 @@ func (c *chunk) parseDelta(s *scanner) {
 			}
 			s.open()
 			for ok := s.more(true, ']'); ok; ok = s.more(false, ']') {
-				c.toolCalls = true
-				s.skip()
+				c.toolCalls++
+				c.parseCall(s)
 			}
 		default:
 			s.skip()
+		}
+	}
+}
+
+// parseCall reads a piece of a tool call: the first of a call names its function, the others bring its arguments.
+func (c *chunk) parseCall(s *scanner) {
+	if s.peek() != '{' {
+		s.skip()
+		return
+	}
+	s.open()
+	for k, ok := s.key(true); ok; k, ok = s.key(false) {
+		if string(k) != "function" || s.peek() != '{' {
+			s.skip()
+			continue
+		}
+		s.open()
+		for k, ok := s.key(true); ok; k, ok = s.key(false) {
+			if string(k) == "name" && len(s.text()) > 0 {
+				c.callNames++
+			} else if string(k) != "name" {
+				s.skip()
+			}
 		}
 	}
 }
@@ -150,19 +174,26 @@ func (c *chunk) parseUsage(s *scanner) {
 		case "completion_tokens":
 			set(&c.completion, &c.hasCompletion, s)
 		case "prompt_tokens_details":
-			if s.peek() != '{' {
-				s.skip()
-				continue
-			}
-			s.open()
-			for k, ok := s.key(true); ok; k, ok = s.key(false) {
-				if string(k) == "cached_tokens" {
-					set(&c.cached, &c.hasCached, s)
-				} else {
-					s.skip()
-				}
-			}
+			parseDetail(s, "cached_tokens", &c.cached, &c.hasCached)
+		case "completion_tokens_details":
+			parseDetail(s, "reasoning_tokens", &c.thought, &c.hasThought)
 		default:
+			s.skip()
+		}
+	}
+}
+
+// parseDetail takes one count of an object over.
+func parseDetail(s *scanner, name string, n *int, has *bool) {
+	if s.peek() != '{' {
+		s.skip()
+		return
+	}
+	s.open()
+	for k, ok := s.key(true); ok; k, ok = s.key(false) {
+		if string(k) == name {
+			set(n, has, s)
+		} else {
 			s.skip()
 		}
 	}

@@ -187,7 +187,13 @@ func referenceChunk(data []byte) (valid bool, out chunk) {
 			text(delta["role"], &role)
 			out.role = out.role || role != nil
 			text(delta["content"], &out.content)
-			out.toolCalls = out.toolCalls || len(list(delta["tool_calls"])) > 0
+			for _, call := range list(delta["tool_calls"]) {
+				out.toolCalls++
+				var name []byte
+				if text(object(object(call)["function"])["name"], &name); name != nil {
+					out.callNames++
+				}
+			}
 		}
 	}
 	return true, out
@@ -237,6 +243,7 @@ func once(data []byte) bool {
 func FuzzChunk(f *testing.F) {
 	f.Add([]byte(`{"choices":[{"index":0,"delta":{"role":"a","content":"b\u00e9\n"},"finish_reason":"stop"}],"usage":{"prompt_tokens":-1.5e3}}`))
 	f.Add([]byte(` {"choices":[{"text":"","finish_reason":null},{"delta":{"tool_calls":[{}]}}], "error" : {"a":[true,false,null]}} `))
+	f.Add([]byte(`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}},{"function":{"arguments":"{}"}},7]}}]}`))
 	f.Add([]byte(`{"a":"\ud800","b":01}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got chunk
@@ -248,7 +255,7 @@ func FuzzChunk(f *testing.F) {
 		if !valid || !once(data) || bytes.Contains(data, []byte("reasoning")) {
 			return
 		}
-		if got.choices != want.choices || got.output != want.output || got.role != want.role || got.toolCalls != want.toolCalls ||
+		if got.choices != want.choices || got.output != want.output || got.role != want.role || got.toolCalls != want.toolCalls || got.callNames != want.callNames ||
 			!bytes.Equal(got.content, want.content) || !bytes.Equal(got.finish, want.finish) {
 			t.Fatalf("%q:\n got %+v\nwant %+v", data, got, want)
 		}

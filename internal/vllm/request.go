@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,11 @@ type Generate struct {
 	Endpoint          string    // Chat or Completions
 	Prompt            string    // one user message, or the prompt text
 	Messages          []Message // Chat: a whole conversation in its place
-	AskedPromptTokens int       // noted in the record; the server is not told
+	PromptIDs         []int     // Completions: token ids in its place
+	Images            []string  // Chat: data URIs that go with Prompt
+	Tools, ToolChoice json.RawMessage
+	Model             string // served name; "" is the one that was settled
+	AskedPromptTokens int    // noted in the record; the server is not told
 	MaxTokens         int
 	Temperature       float64 // always sent: a server's own default comes from the checkpoint
 	IgnoreEOS         bool
@@ -31,19 +36,39 @@ type Generate struct {
 	RequestID string // sent as X-Request-Id; "" sends none
 }
 
-// Message is one turn of a conversation.
-type Message struct{ Role, Content string }
+// Message is one message of a conversation.
+type Message struct {
+	Role    string
+	Content string
+	Images  []string        // data URIs, after the text
+	Raw     json.RawMessage // the whole message, in place of the rest; nil where that says all
+}
+
+// MarshalJSON is the message as OpenAI's API has it.
+func (m Message) MarshalJSON() ([]byte, error) {
+	switch {
+	case m.Raw != nil:
+		return m.Raw, nil
+	case len(m.Images) == 0:
+		return json.Marshal(openai.ChatCompletionMessage{Role: m.Role, Content: m.Content})
+	}
+	parts := []openai.ChatMessagePart{{Type: openai.ChatMessagePartTypeText, Text: m.Content}}
+	for _, uri := range m.Images {
+		parts = append(parts, openai.ChatMessagePart{Type: openai.ChatMessagePartTypeImageURL, ImageURL: &openai.ChatMessageImageURL{URL: uri}})
+	}
+	return json.Marshal(openai.ChatCompletionMessage{Role: m.Role, MultiContent: parts})
+}
 
 // messages are what the chat endpoint is sent.
-func messages(prompt string, turns []Message) []openai.ChatCompletionMessage {
-	if len(turns) == 0 {
-		return []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}}
+func (g *Generate) messages() []Message {
+	if len(g.Messages) > 0 {
+		return g.Messages
 	}
-	out := make([]openai.ChatCompletionMessage, len(turns))
-	for i, t := range turns {
-		out[i] = openai.ChatCompletionMessage{Role: t.Role, Content: t.Content}
-	}
-	return out
+	return userMessage(g.Prompt, g.Images...)
+}
+
+func userMessage(text string, images ...string) []Message {
+	return []Message{{Role: openai.ChatMessageRoleUser, Content: text, Images: images}}
 }
 
 // Prepared is a request ready to be written. It may be sent more than once.
@@ -58,11 +83,14 @@ type Prepared struct {
 // of the same JSON name.
 type chatBody struct {
 	openai.ChatCompletionRequest
-	MaxTokens   int     `json:"max_tokens"` // what every version of vLLM reads, unlike its successor
-	Temperature float64 `json:"temperature"`
-	IgnoreEOS   bool    `json:"ignore_eos,omitempty"`
-	CacheSalt   string  `json:"cache_salt,omitempty"`
-	Seed        *int64  `json:"seed,omitempty"`
+	Messages    []Message       `json:"messages"`
+	Tools       json.RawMessage `json:"tools,omitempty"`
+	ToolChoice  json.RawMessage `json:"tool_choice,omitempty"`
+	MaxTokens   int             `json:"max_tokens"` // what every version of vLLM reads, unlike its successor
+	Temperature float64         `json:"temperature"`
+	IgnoreEOS   bool            `json:"ignore_eos,omitempty"`
+	CacheSalt   string          `json:"cache_salt,omitempty"`
+	Seed        *int64          `json:"seed,omitempty"`
 }
 
 type completionBody struct {
@@ -82,8 +110,13 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 	if g.MaxTokens < 1 {
 		return nil, fmt.Errorf("cannot ask for %d output tokens: at least 1 is needed", g.MaxTokens)
 	}
-	if len(g.Messages) > 0 && g.Endpoint != Chat {
-		return nil, fmt.Errorf("the %s endpoint takes a text, not %d messages", g.Endpoint, len(g.Messages))
+	name := cmp.Or(g.Model, *model)
+	chatOnly := len(g.Messages) > 0 || len(g.Images) > 0 || g.Tools != nil
+	switch {
+	case chatOnly && g.Endpoint != Chat:
+		return nil, fmt.Errorf("the %s endpoint takes a text, not messages, images or tools", g.Endpoint)
+	case len(g.PromptIDs) > 0 && g.Endpoint != Completions:
+		return nil, fmt.Errorf("the %s endpoint takes no token ids", g.Endpoint)
 	}
 	usage := &openai.StreamOptions{IncludeUsage: true}
 	var body any
@@ -91,15 +124,19 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 	case Chat:
 		body = chatBody{
 			ChatCompletionRequest: openai.ChatCompletionRequest{
-				Model: *model, Stream: true, StreamOptions: usage,
-				Messages: messages(g.Prompt, g.Messages),
+				Model: name, Stream: true, StreamOptions: usage,
 			},
+			Messages: g.messages(), Tools: g.Tools, ToolChoice: g.ToolChoice,
 			MaxTokens: g.MaxTokens, Temperature: g.Temperature, IgnoreEOS: g.IgnoreEOS, CacheSalt: g.CacheSalt, Seed: g.Seed,
 		}
 	case Completions:
+		var prompt any = g.Prompt
+		if len(g.PromptIDs) > 0 {
+			prompt = g.PromptIDs
+		}
 		body = completionBody{
 			CompletionRequest: openai.CompletionRequest{
-				Model: *model, MaxTokens: g.MaxTokens, Stream: true, StreamOptions: usage, Prompt: g.Prompt,
+				Model: name, MaxTokens: g.MaxTokens, Stream: true, StreamOptions: usage, Prompt: prompt,
 			},
 			Temperature: g.Temperature, IgnoreEOS: g.IgnoreEOS, CacheSalt: g.CacheSalt, Seed: g.Seed,
 		}
@@ -115,5 +152,7 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 		return nil, fmt.Errorf("building the request: %w", err)
 	}
 	msg, err := c.streams.dialer.message(req, encoded)
+	// What is in the body already need not be kept for as long as the request waits.
+	g.Messages, g.Images, g.PromptIDs, g.Tools, g.ToolChoice = nil, nil, nil, nil, nil
 	return &Prepared{gen: g, message: msg}, err
 }

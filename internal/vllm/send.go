@@ -24,12 +24,24 @@ const (
 // Send performs one attempt and returns its record: every stamp and count filled, and of a failure
 // its class and a bounded message. The caller fills TestID, Run, Index, Attempt and ScheduledNS.
 func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
+	return c.send(ctx, p, nil)
+}
+
+// SendText is [Client.Send] with the text of the answer, as the next request of a conversation needs it: its content alone,
+// without reasoning and tool calls.
+func (c *Client) SendText(ctx context.Context, p *Prepared) (r record.Request, text string) {
+	var content strings.Builder
+	r = c.send(ctx, p, &content)
+	return r, content.String()
+}
+
+func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder) record.Request {
 	r := record.Request{
 		AskedPromptTokens: p.gen.AskedPromptTokens, AskedOutputTokens: p.gen.MaxTokens,
 		TokenNS: make([]int64, 0, min(p.gen.MaxTokens, maxStamps)),
 	}
 	ex := &exchange{message: p.message, pool: c.streams, timeout: c.timeout}
-	t := &tally{r: &r, gen: &p.gen}
+	t := &tally{r: &r, gen: &p.gen, content: content}
 	resp, err := ex.do(ctx)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = c.refusal(resp, p.gen.Endpoint)
@@ -74,6 +86,8 @@ type tally struct {
 	r    *record.Request
 	gen  *Generate
 	chnk chunk
+	// content gets the answer's text; nil where nobody needs it.
+	content *strings.Builder
 
 	head     []byte // of the body, until the first event
 	events   int
@@ -165,10 +179,26 @@ func (t *tally) take(ev event, stamp int64, read int) {
 		t.r.LastTokenNS = stampAt(t.r.LastTokenNS, stamp)
 	}
 	if visible {
-		t.r.ContentEvents++
-		if t.r.FirstTextNS == nil {
-			t.r.FirstTextNS = new(stamp)
+		t.visible(c, stamp)
+	}
+}
+
+// visible notes what of an answer a user could see first.
+func (t *tally) visible(c *chunk, stamp int64) {
+	r := t.r
+	r.ContentEvents++
+	r.ToolCalls += c.callNames
+	first := func(at **int64, came bool) {
+		if came && *at == nil {
+			*at = new(stamp)
 		}
+	}
+	first(&r.FirstTextNS, true)
+	first(&r.FirstReasoningNS, len(c.reasoning) > 0)
+	first(&r.FirstToolCallNS, c.toolCalls > 0)
+	first(&r.FirstAnswerNS, len(c.content) > 0)
+	if t.content != nil {
+		t.content.WriteString(unquote(c.content))
 	}
 }
 
@@ -213,6 +243,9 @@ func (t *tally) usage(c *chunk) {
 	if c.hasCached {
 		t.r.CachedTokens = countAt(t.r.CachedTokens, c.cached)
 	}
+	if c.hasThought {
+		t.r.ReasoningTokens = countAt(t.r.ReasoningTokens, c.thought)
+	}
 }
 
 // stampAt and countAt store a value where one was, so that a stream costs one allocation a field.
@@ -237,6 +270,9 @@ func (c *Client) judge(ctx context.Context, t *tally, err error) {
 	r, g := t.r, t.gen
 	if len(r.TokenNS) == 0 {
 		r.TokenNS = nil
+	}
+	if r.FirstReasoningNS == nil && r.FirstToolCallNS == nil {
+		r.FirstAnswerNS = nil // the first text is the answer's, and said already
 	}
 	class, message := t.verdict()
 	if err != nil && !t.failed {

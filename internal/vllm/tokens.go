@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	openai "github.com/sashabaranov/go-openai"
-
 	"bench/internal/record"
 )
 
@@ -19,25 +17,26 @@ var ErrNoTokenize = errors.New("the server has no /tokenize")
 // tokenizeBody is /tokenize in both its forms. The chat template writes the begin-of-text token
 // itself, so special tokens are added to plain prompts only, as generation does.
 type tokenizeBody struct {
-	Model               string                         `json:"model"`
-	Prompt              string                         `json:"prompt,omitempty"`
-	Messages            []openai.ChatCompletionMessage `json:"messages,omitempty"`
-	AddGenerationPrompt bool                           `json:"add_generation_prompt,omitempty"`
-	AddSpecialTokens    bool                           `json:"add_special_tokens"`
+	Model               string          `json:"model"`
+	Prompt              string          `json:"prompt,omitempty"`
+	Messages            []Message       `json:"messages,omitempty"`
+	Tools               json.RawMessage `json:"tools,omitempty"`
+	AddGenerationPrompt bool            `json:"add_generation_prompt,omitempty"`
+	AddSpecialTokens    bool            `json:"add_special_tokens"`
 }
 
 // CountTokens is the number of prompt tokens that prompt makes at endpoint, template included, by
 // the server's own tokenizer. It is ErrNoTokenize where the server has none to ask.
 func (c *Client) CountTokens(ctx context.Context, endpoint, prompt string) (int, error) {
 	if endpoint == Chat {
-		return c.tokenize(ctx, tokenizeBody{Messages: messages(prompt, nil), AddGenerationPrompt: true})
+		return c.tokenize(ctx, tokenizeBody{Messages: userMessage(prompt), AddGenerationPrompt: true})
 	}
 	return c.tokenize(ctx, tokenizeBody{Prompt: prompt, AddSpecialTokens: true})
 }
 
-// CountMessages is [Client.CountTokens] of a conversation at the chat endpoint.
-func (c *Client) CountMessages(ctx context.Context, turns []Message) (int, error) {
-	return c.tokenize(ctx, tokenizeBody{Messages: messages("", turns), AddGenerationPrompt: true})
+// CountMessages is [Client.CountTokens] of a conversation at the chat endpoint, with the tools that it offers.
+func (c *Client) CountMessages(ctx context.Context, turns []Message, tools json.RawMessage) (int, error) {
+	return c.tokenize(ctx, tokenizeBody{Messages: turns, Tools: tools, AddGenerationPrompt: true})
 }
 
 func (c *Client) tokenize(ctx context.Context, body tokenizeBody) (int, error) {
@@ -73,7 +72,13 @@ func (c *Client) tokenize(ctx context.Context, body tokenizeBody) (int, error) {
 
 // ProbeTokens is the number of prompt tokens as usage of a request for one output token tells it.
 func (c *Client) ProbeTokens(ctx context.Context, endpoint, prompt string) (int, error) {
-	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: prompt, MaxTokens: 1, AnyLength: true})
+	return c.ProbeRequest(ctx, Generate{Endpoint: endpoint, Prompt: prompt})
+}
+
+// ProbeRequest is the number of prompt tokens that usage tells of any request, sent for one output token.
+func (c *Client) ProbeRequest(ctx context.Context, g Generate) (int, error) {
+	g.MaxTokens, g.AnyLength = 1, true
+	p, err := c.Prepare(g)
 	if err != nil {
 		return 0, err
 	}
