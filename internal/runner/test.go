@@ -347,6 +347,9 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	}
 	took := func(i int, scheduledNS int64, req record.Request) {
 		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
+		if t.Arrivals != nil && t.Arrivals.Trace != nil {
+			req.DueNS = new(int64(r.Due[i]))
+		}
 		ended <- req
 	}
 	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
