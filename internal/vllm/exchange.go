@@ -90,8 +90,9 @@ func (ex *exchange) once(req *http.Request) (*http.Response, error) {
 		ex.deadline = time.Now().Add(ex.timeout)
 	}
 	ex.conn, ex.body, ex.connectedNS = c, nil, c.readyNS
-	ex.reused = ex.reused || c.used
-	if !c.used {
+	reused := c.used
+	ex.reused = ex.reused || reused
+	if !reused {
 		ex.dialNS, ex.tlsNS, c.used = c.dialNS, c.tlsNS, true
 	}
 	if err := c.SetDeadline(ex.deadline); err != nil {
@@ -109,6 +110,9 @@ func (ex *exchange) once(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := ex.readHead(req)
 	if err != nil {
+		if reused && err == errNoAnswer {
+			ex.pool.useOnce() // this request is lost, the next ones need not be
+		}
 		ex.release()
 		return nil, err
 	}
