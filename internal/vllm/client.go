@@ -47,6 +47,7 @@ type Client struct {
 	served atomic.Pointer[string]
 	// templates says that tokens are counted as llama.cpp does it, wholeUsage that only whole answers tell usage.
 	templates, wholeUsage atomic.Bool
+	healthPath            atomic.Pointer[string]
 	timeout               time.Duration
 	clock                 *clock.Clock
 	openai                *openai.Client
@@ -87,6 +88,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{root: root, key: o.APIKey, asked: o.Model, timeout: o.Timeout, clock: o.Clock,
 		streams: &pool{dialer: d}, control: &pool{dialer: d}}
+	c.healthPath.Store(new("/health"))
 	if o.Model != "" {
 		c.served.Store(&o.Model)
 	}

@@ -36,6 +36,7 @@ type told struct {
 	Context        int    `json:"context_length"`
 	MaxTotalTokens int    `json:"max_total_tokens"`
 	LiteLLM        string `json:"litellm_version"`
+	DB             string `json:"db"`
 }
 
 // kinds are the servers that can be told apart, in the order in which their endpoints are asked.
@@ -129,30 +130,26 @@ func (c *Client) asks(ctx context.Context, path string, f func(told) bool) bool 
 	return err == nil && json.Unmarshal(a.body, &d) == nil && f(d)
 }
 
-// proxies are those among HTTP servers, by the Server header they put on answers of others.
-var proxies = []string{"nginx", "openresty", "envoy", "istio-envoy", "cloudflare", "Caddy", "kong", "awselb"}
+// gatewayLiteLLM asks the servers behind it for an answer whenever its /health is asked, so that is not done.
+const gatewayLiteLLM = "LiteLLM"
+
+// proxies put their names into the Server header of what they pass on.
+var proxies = []string{"nginx", "openresty", "envoy", "istio-envoy", "cloudflare", "caddy", "kong", "awselb"}
 
 // gateway finds what stands before the server. What it hides is not looked for.
 func (c *Client) gateway(ctx context.Context, s *record.Server, header http.Header) {
-	for name := range header {
-		if strings.HasPrefix(name, "X-Litellm-") {
-			s.Gateway = "LiteLLM"
-		}
-	}
-	if s.Engine == "" || s.Gateway != "" {
+	if s.Engine == "" {
 		c.asks(ctx, "/health/readiness", func(d told) bool {
-			if d.LiteLLM != "" {
-				s.Gateway = clean("LiteLLM " + d.LiteLLM)
+			if d.LiteLLM != "" || d.DB != "" {
+				s.Gateway = strings.TrimSpace(gatewayLiteLLM + " " + clean(d.LiteLLM))
+				c.healthPath.Store(new("/health/liveliness"))
 			}
 			return true
 		})
 	}
-	if s.Gateway != "" {
-		return
-	}
 	server := header.Get("Server")
 	for _, p := range proxies {
-		if strings.HasPrefix(strings.ToLower(server), strings.ToLower(p)) {
+		if s.Gateway == "" && strings.HasPrefix(strings.ToLower(server), p) {
 			s.Gateway = clean(server)
 		}
 	}

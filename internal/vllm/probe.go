@@ -2,6 +2,7 @@ package vllm
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"bench/internal/record"
@@ -19,11 +20,14 @@ const (
 // every token that was asked for; a server that does not honour ignore_eos stops early. Where the model answers
 // no question shortly by itself, nothing is proven, and only servers that are known to honour it are believed.
 func (c *Client) Probe(ctx context.Context, endpoint string, s *record.Server) error {
-	r, err := c.probe(ctx, endpoint, true)
+	r, head, err := c.probe(ctx, endpoint, true)
 	if err != nil {
 		return err
 	}
 	s.Stream = &record.Stream{Usage: r.CompletionTokens != nil, Done: r.Done, Chunks: r.CountedTokens, Tokens: r.CompletionTokens}
+	if v := head.Get("X-Litellm-Version"); v != "" {
+		s.Gateway = clean(gatewayLiteLLM + " " + v)
+	}
 	if s.Stream.KeepsConnection, err = c.streams.kept(ctx, closeWait); err != nil {
 		return err
 	}
@@ -33,7 +37,7 @@ func (c *Client) Probe(ctx context.Context, endpoint string, s *record.Server) e
 	case s.Engine == record.EngineVLLM || s.Engine == record.EngineSGLang || s.Engine == record.EngineLlamaCpp:
 		s.IgnoresEOS = new(true)
 	default:
-		if r, err = c.probe(ctx, endpoint, false); err != nil {
+		if r, _, err = c.probe(ctx, endpoint, false); err != nil {
 			return err
 		}
 		if s.IgnoresEOS = nil; !full(r) {
@@ -43,17 +47,17 @@ func (c *Client) Probe(ctx context.Context, endpoint string, s *record.Server) e
 	return nil
 }
 
-func (c *Client) probe(ctx context.Context, endpoint string, ignoreEOS bool) (record.Request, error) {
+func (c *Client) probe(ctx context.Context, endpoint string, ignoreEOS bool) (record.Request, http.Header, error) {
 	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: "Answer with the single word yes: is water wet?",
 		MaxTokens: probeTokens, IgnoreEOS: ignoreEOS, AnyLength: true})
 	if err != nil {
-		return record.Request{}, err
+		return record.Request{}, nil, err
 	}
-	r := c.Send(ctx, p)
+	r, head := c.send(ctx, p)
 	if !r.Success {
-		return r, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
+		return r, head, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
 	}
-	return r, nil
+	return r, head, nil
 }
 
 // full says whether a probe gave all that was asked for. Without usage several tokens may have come in one chunk.

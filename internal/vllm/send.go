@@ -26,6 +26,12 @@ const (
 // Send performs one attempt and returns its record: every stamp and count filled, and of a failure
 // its class and a bounded message. The caller fills TestID, Run, Index, Attempt and ScheduledNS.
 func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
+	r, _ := c.send(ctx, p)
+	return r
+}
+
+// send is Send with the head of the answer, nil where none came.
+func (c *Client) send(ctx context.Context, p *Prepared) (record.Request, http.Header) {
 	r := record.Request{
 		AskedPromptTokens: p.gen.AskedPromptTokens, AskedOutputTokens: p.gen.MaxTokens,
 		TokenNS: make([]int64, 0, min(p.gen.MaxTokens, maxStamps)),
@@ -61,10 +67,11 @@ func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
 		r.HeadersNS = new(ex.headersNS)
 	}
 	c.judge(ctx, t, err)
-	if ex.response != nil {
-		_ = ex.response.Body.Close()
+	if ex.response == nil {
+		return r, nil
 	}
-	return r
+	_ = ex.response.Body.Close()
+	return r, ex.response.Header
 }
 
 // start lets go-openai make and send the request: URL, headers, key, and the decoding of error

@@ -110,12 +110,6 @@ func (c *Client) Server(ctx context.Context) (record.Server, error) {
 		return s, err
 	}
 	c.served.Store(&s.ServedModel)
-	switch err := c.Health(ctx); {
-	case err == nil:
-		s.Healthy = new(true)
-	case statusOf(err) >= 500:
-		s.Healthy = new(false)
-	}
 	scrape, cancel := context.WithTimeout(ctx, firstScrapeLimit)
 	defer cancel()
 	metrics := ""
@@ -127,6 +121,12 @@ func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	}
 	c.identify(ctx, &s, owner, header, metrics)
 	c.templates.Store(s.Engine == record.EngineLlamaCpp)
+	switch err := c.Health(ctx); {
+	case err == nil:
+		s.Healthy = new(true)
+	case statusOf(err) >= 500:
+		s.Healthy = new(false)
+	}
 	if _, err := c.CountTokens(ctx, Chat, "a"); err == nil {
 		s.HasTokenize = true
 	}
@@ -226,9 +226,9 @@ func maxModelLen(cards []modelCard, m *modelCard) int {
 	return 0
 }
 
-// Health is nil if /health answers 200.
+// Health is nil if the server's health endpoint answers 200.
 func (c *Client) Health(ctx context.Context) error {
-	_, err := c.get(ctx, "/health", documentLimit)
+	_, err := c.get(ctx, *c.healthPath.Load(), documentLimit)
 	return err
 }
 
