@@ -13,6 +13,7 @@ import (
 	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
+	"bench/internal/sizing"
 	"bench/internal/term"
 	"bench/internal/vllm"
 )
@@ -133,7 +134,27 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	virtual := s.simulation != nil && s.simulation.VirtualTime
 	progress := a.watch(s, tests, virtual)
 	defer a.unwatch()
-	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
+	progress.Status("asking whether answers have the length asked for, and how they come")
+	pace, err := s.client.Probe(ctx, m.load.endpoint, &s.info)
+	if err != nil {
+		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
+	}
+	if expected.perToken == 0 && pace > 0 {
+		expected.perToken = pace
+		if total := runner.Expect(tests, m.run.Settings, pace); !virtual && expected.modelled == "" {
+			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
+		}
+	}
+	s.info.Features = sizing.Features(s.info)
+	m.run.Server = s.info
+	if err := m.folder.WriteJSON(record.RunFile, m.run); err != nil {
+		return err
+	}
+	for _, note := range sizing.Lacking(s.info.Features) {
+		progress.Line("note: %s", note)
+	}
+	enforced := s.info.IgnoresEOS != nil && *s.info.IgnoresEOS
+	progress.Status("settling prompt lengths through %s", map[bool]string{true: "the server's tokenizer", false: "usage"}[s.info.HasTokenize])
 	nonce := a.started
 	if m.load.shard.parsed != nil {
 		nonce = m.load.shard.parsed.StartAt // the same for all shards: what their requests share they share
@@ -141,20 +162,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, nonce.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return advise(m.server.baseURL, err)
-	}
-	progress.Status("asking whether answers have the length asked for")
-	enforced, perToken, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
-	if err != nil {
-		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
-	}
-	if !enforced {
-		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
-	}
-	if expected.perToken == 0 && perToken > 0 {
-		expected.perToken = perToken
-		if total := runner.Expect(tests, m.run.Settings, perToken); !virtual && expected.modelled == "" {
-			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
-		}
 	}
 	precise, err := m.load.precision()
 	if err != nil {
@@ -185,7 +192,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
-		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, PerToken: expected.perToken,
+		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, LengthsUnknown: s.info.IgnoresEOS == nil, PerToken: expected.perToken,
 		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
@@ -287,12 +294,6 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
 	}
 	a.sayGPUNote(s)
-	if !s.info.HasMetrics {
-		a.status("note: the server's /metrics cannot be read (%s): its side of the story will be absent", s.info.MetricsAbsent)
-	}
-	if !s.info.HasTokenize {
-		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")
-	}
 }
 
 // sayGPUNote says, once, why no GPU is read or which are.
@@ -310,8 +311,11 @@ func describeServer(s *server) string {
 		line += " (" + s.info.ModelRoot + ")"
 	}
 	line += " at " + s.info.BaseURL
-	if v := s.info.EngineVersion; v != "" {
-		line += ", vLLM " + v
+	if e := strings.TrimSpace(s.info.Engine + " " + s.info.EngineVersion); e != "" {
+		line += ", " + e
+	}
+	if g := s.info.Gateway; g != "" {
+		line += ", behind " + g
 	}
 	if n := s.info.MaxModelLen; n > 0 {
 		line += fmt.Sprintf(", context %d", n)

@@ -114,6 +114,7 @@ func (a *app) evidence(ctx context.Context, s *server) (sizing.Evidence, error) 
 		return ev, err
 	}
 	ev.TPOTMS = tpot
+	s.info.Features = sizing.Features(s.info)
 	return ev, nil
 }
 
@@ -124,12 +125,15 @@ func (a *app) decodeSpeed(ctx context.Context, s *server) (*float64, error) {
 	if s.info.MaxModelLen > 0 && s.info.MaxModelLen < input+output {
 		return nil, nil
 	}
-	a.status("measuring the decode speed of one request")
+	a.status("asking for one answer, and measuring the decode speed of one request")
+	if _, err := s.client.Probe(ctx, "chat", &s.info); err != nil {
+		return nil, advise(s.info.BaseURL, fmt.Errorf("asking for an answer: %w", err))
+	}
 	prompts, err := s.prompts(ctx, "chat", 1, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return nil, advise(s.info.BaseURL, fmt.Errorf("measuring the decode speed: %w", err))
 	}
-	t := target{client: s.client, endpoint: "chat", temperature: 0.7}
+	t := target{client: s.client, endpoint: "chat", temperature: 0.7, anyLength: s.info.IgnoresEOS == nil || !*s.info.IgnoresEOS}
 	var best *float64
 	for i := range 3 { // the first is the warm-up
 		key := load.Key{Test: "verify", Index: i, Warmup: true}

@@ -35,7 +35,7 @@ func advise(baseURL string, err error) error {
 	case strings.Contains(text, "malformed HTTP"):
 		advice = "what listens there speaks no HTTP: check --base-url"
 	case e.Class == record.ErrBadPayload && !strings.Contains(text, "--base-url"):
-		advice = "this is no vLLM server, or something between changes its answers: check --base-url"
+		advice = "this is no OpenAI-compatible server, or something between changes its answers: check --base-url"
 	case e.Class == record.ErrTimeout && e.Status == 0:
 		advice = "is it a server that loads or hangs? --wait 10m waits for one that loads"
 	}

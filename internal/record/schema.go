@@ -362,13 +362,42 @@ type Server struct {
 	Healthy       *bool    `json:"healthy"`
 	HasMetrics    bool     `json:"has_metrics"`
 	// MetricsAbsent is why /metrics could not be read at the start; "" where it could.
-	MetricsAbsent string            `json:"metrics_absent,omitempty"`
-	HasTokenize   bool              `json:"has_tokenize"`
-	CacheConfig   map[string]string `json:"cache_config,omitempty"`
-	Fingerprint   string            `json:"system_fingerprint,omitempty"`
-	Simulated     bool              `json:"simulated"`
-	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe.
-	IgnoresEOS *bool `json:"honours_ignore_eos"`
+	MetricsAbsent string `json:"metrics_absent,omitempty"`
+	// MetricsLack names what /metrics did not tell of what vLLM's does; empty where it could not be read.
+	MetricsLack []string          `json:"metrics_lack,omitempty"`
+	HasTokenize bool              `json:"has_tokenize"`
+	CacheConfig map[string]string `json:"cache_config,omitempty"`
+	Fingerprint string            `json:"system_fingerprint,omitempty"`
+	Simulated   bool              `json:"simulated"`
+	// Engine is the kind of server, by its EngineSigns; "" when no sign of a known one was found.
+	Engine      string   `json:"engine"`
+	EngineSigns []string `json:"engine_signs,omitempty"`
+	// Gateway is what stands before the server, where that shows: what is behind it cannot be seen.
+	Gateway string `json:"gateway,omitempty"`
+	Slots   int    `json:"slots,omitempty"` // requests computed at once, where the server tells
+	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe; null where that was not
+	// asked, or where the model ends no answer early by itself.
+	IgnoresEOS *bool   `json:"honours_ignore_eos"`
+	Stream     *Stream `json:"stream,omitempty"` // how an answer came; absent where none was asked for
+	// Features are what figures rest on, whether the server has it, and what follows where it has not.
+	Features []Feature `json:"features,omitempty"`
+}
+
+// Feature is one thing that figures rest on.
+type Feature struct {
+	Name    string     `json:"name"`
+	State   CheckState `json:"state"` // failed: the server lacks it
+	Found   Text       `json:"found"`
+	Follows Text       `json:"follows"` // for the figures; empty where nothing does
+}
+
+// Stream is how a server streams, by one answer to a probe.
+type Stream struct {
+	Usage           bool `json:"usage"`            // token counts came with the stream
+	Done            bool `json:"done"`             // [DONE] came
+	Chunks          int  `json:"chunks"`           // with tokens
+	Tokens          *int `json:"tokens"`           // by usage; null where there was none
+	KeepsConnection bool `json:"keeps_connection"` // the connection was open for a next request afterwards
 }
 
 // Identity is what must agree for two tests to share a folder.

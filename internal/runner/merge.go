@@ -69,7 +69,8 @@ func Merge(shards []ShardResult, merged record.Merged) (*MergedResult, error) {
 // anyLength says whether a record found that the server ends answers when it likes.
 func anyLength(rec record.Record) bool {
 	return slices.ContainsFunc(rec.Trust.Findings, func(f record.Finding) bool {
-		return f.Check == "lengths" && strings.HasPrefix(f.Evidence, notEnforced)
+		return f.Check == "lengths" &&
+			(strings.HasPrefix(f.Evidence, notEnforced) || strings.HasPrefix(f.Evidence, notKnown))
 	})
 }
 

@@ -84,6 +84,8 @@ type Options struct {
 	Resume      bool
 	// LengthsEnforced says that the server honours ignore_eos, so that every answer has the asked length.
 	LengthsEnforced bool
+	// LengthsUnknown says that this was asked and did not show: LengthsEnforced is false then.
+	LengthsUnknown bool
 	// WaitReturn is how long a server that died is waited for; 0 = not at all. Recheck says whether the one that
 	// is there again is the same; it may be nil.
 	WaitReturn time.Duration

@@ -17,18 +17,20 @@ const (
 
 // summary turns what was recorded about a test into its record. It is pure.
 type summary struct {
-	test      record.Test
-	repeats   map[int][]record.Request
-	enforced  bool
-	simulated bool
-	endpoint  string
-	gpuInfo   []record.GPUInfo
-	gpu       []record.GPUSample
-	server    []record.ServerRow
-	idleWait  time.Duration
-	busy      string
-	baseline  *record.Baseline
-	files     record.Files
+	test     record.Test
+	repeats  map[int][]record.Request
+	enforced bool
+	// lengthsUnknown: whether lengths are enforced did not show.
+	lengthsUnknown bool
+	simulated      bool
+	endpoint       string
+	gpuInfo        []record.GPUInfo
+	gpu            []record.GPUSample
+	server         []record.ServerRow
+	idleWait       time.Duration
+	busy           string
+	baseline       *record.Baseline
+	files          record.Files
 
 	scrapes      *record.Scrapes
 	client       *watch // nil on simulated time

@@ -28,6 +28,9 @@ const (
 	// prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
 	// what it claims: prompts share the chat template's first tokens, less than one block of 16.
 	prefixHitShare = 0.01
+	// cacheBlock is the block of vLLM's prefix cache, in tokens: servers that keep single tokens find the template's
+	// beginning there, which is shorter.
+	cacheBlock = 16
 	// prefixVoidShare is the share from which TTFT is not the time of computing a prompt any more.
 	prefixVoidShare = 0.1
 	// prefixSlack is how many tokens of a prompt that shares a prefix may be found beyond it: those of the chat template, and
@@ -47,8 +50,11 @@ const (
 	throttleShare = 0.05
 )
 
-// notEnforced is the finding of a server that ends answers when it likes.
-const notEnforced = "the server does not honour ignore_eos"
+// Findings of a server that ends answers when it likes, and of one that may.
+const (
+	notEnforced = "the server does not honour ignore_eos"
+	notKnown    = "the server is not known to honour ignore_eos"
+)
 
 // throttled are the reasons for lowered clocks that say the card could not hold what it was built for. The
 // power limit is not among them: it is the usual state of a busy card, and a cause of its own.
@@ -87,7 +93,7 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 	}
 	s.clientKeptUp(j, rec, all)
 	if s.test.Shard == nil {
-		s.prefixCache(j, rec.Detail.ServerDelta)
+		s.prefixCache(j, rec.Detail.ServerDelta, all)
 		s.foreignTraffic(j, all)
 		s.books(j, rec.Detail.ServerDelta, all)
 	} else {
@@ -112,9 +118,16 @@ func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 	if n := d.Prompt.Unproven; n > 0 {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
 	}
-	if !s.enforced {
-		j.doubt("lengths", notEnforced+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+	what, say := notEnforced, j.doubt
+	switch {
+	case s.enforced:
+		return
+	case s.lengthsUnknown && d.Output.Exact == d.Succeeded: // then it does not matter
+		what, say = notKnown, j.note
+	case s.lengthsUnknown:
+		what = notKnown
 	}
+	say("lengths", what+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
 }
 
 // clientKeptUp: late sends, bursts that were none, tokens that came in one read, and a machine that had no time.
@@ -169,11 +182,16 @@ func (s *summary) starved(ttftMS float64) string {
 	return strings.Join(runs, ", ")
 }
 
-func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
-	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil {
+// prefixCache holds the hits against what the prompts have in common: by the server's counters, or by the usage of its
+// answers where it has none.
+func (s *summary) prefixCache(j *judgement, v *record.ServerDelta, all []record.Request) {
+	hits, queries, most, told := cachedOf(all)
+	switch {
+	case v != nil && v.PrefixHits != nil && v.PrefixQueries != nil:
+		hits, queries = *v.PrefixHits, *v.PrefixQueries
+	case !told:
 		return
 	}
-	hits, queries := *v.PrefixHits, *v.PrefixQueries
 	if w := s.test.Workload; w != nil && w.BlockTokens > 0 {
 		s.tracePrefix(j, hits, queries)
 		return
@@ -193,11 +211,31 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 	if hits <= prefixHitShare*queries {
 		return
 	}
+	if told && most < cacheBlock {
+		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache, %d of a prompt at most: the beginning that the template gives to all", hits, queries, most)
+		return
+	}
 	say := j.doubt
 	if hits > prefixVoidShare*queries {
 		say = j.void
 	}
 	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", hits, queries)
+}
+
+// cachedOf adds up what usage tells of the prefix cache, and the most that one prompt found there; told is false where an
+// answer tells nothing of it.
+func cachedOf(all []record.Request) (hits, queries float64, most int, told bool) {
+	for _, r := range all {
+		if !r.Success {
+			continue
+		}
+		if r.CachedTokens == nil || r.PromptTokens == nil {
+			return 0, 0, 0, false
+		}
+		hits, queries, told = hits+float64(*r.CachedTokens), queries+float64(*r.PromptTokens), true
+		most = max(most, *r.CachedTokens)
+	}
+	return hits, queries, most, told
 }
 
 // sharedPrefix holds a workload that is to hit the prefix cache against the server's counter: whole blocks of the shared

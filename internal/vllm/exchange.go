@@ -102,8 +102,9 @@ func (ex *exchange) once(ctx context.Context) (*http.Response, error) {
 		ex.deadline = time.Now().Add(ex.timeout)
 	}
 	ex.conn, ex.body, ex.connectedNS = c, nil, c.readyNS
-	ex.reused = ex.reused || c.used
-	if !c.used {
+	reused := c.used
+	ex.reused = ex.reused || reused
+	if !reused {
 		ex.dialNS, ex.tlsNS, c.used = c.dialNS, c.tlsNS, true
 	}
 	if err := c.SetDeadline(ex.deadline); err != nil {
@@ -121,6 +122,9 @@ func (ex *exchange) once(ctx context.Context) (*http.Response, error) {
 	}
 	resp, err := ex.readHead()
 	if err != nil {
+		if reused && err == errNoAnswer {
+			ex.pool.useOnce() // this request is lost, the next ones need not be
+		}
 		ex.release()
 		return nil, err
 	}

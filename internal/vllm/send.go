@@ -24,18 +24,20 @@ const (
 // Send performs one attempt and returns its record: every stamp and count filled, and of a failure
 // its class and a bounded message. The caller fills TestID, Run, Index, Attempt and ScheduledNS.
 func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
-	return c.send(ctx, p, nil)
+	r, _ := c.send(ctx, p, nil)
+	return r
 }
 
 // SendText is [Client.Send] with the text of the answer, as the next request of a conversation needs it: its content alone,
 // without reasoning and tool calls.
 func (c *Client) SendText(ctx context.Context, p *Prepared) (r record.Request, text string) {
 	var content strings.Builder
-	r = c.send(ctx, p, &content)
+	r, _ = c.send(ctx, p, &content)
 	return r, content.String()
 }
 
-func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder) record.Request {
+// send is Send with the head of the answer, nil where none came. content gets the answer's text where it is not nil.
+func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder) (record.Request, http.Header) {
 	r := record.Request{
 		AskedPromptTokens: p.gen.AskedPromptTokens, AskedOutputTokens: p.gen.MaxTokens,
 		TokenNS: make([]int64, 0, min(p.gen.MaxTokens, maxStamps)),
@@ -68,10 +70,11 @@ func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder
 		r.HeadersNS = new(ex.headersNS)
 	}
 	c.judge(ctx, t, err)
-	if ex.response != nil {
-		_ = ex.response.Body.Close()
+	if ex.response == nil {
+		return r, nil
 	}
-	return r
+	_ = ex.response.Body.Close()
+	return r, ex.response.Header
 }
 
 func redirectText(status int) string {
