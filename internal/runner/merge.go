@@ -78,6 +78,9 @@ func complete(shards []ShardResult) error {
 	first := shards[0]
 	for i, x := range shards {
 		a, b := first.File.Test, x.File.Test
+		if err := CheckTest(b); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 		if b.Shard.Index != i {
 			if i > 0 && b.Shard.Index == shards[i-1].File.Test.Shard.Index {
 				return fmt.Errorf("%s and %s are both shard %d", shards[i-1].Name, x.Name, b.Shard.Index)
@@ -121,12 +124,12 @@ func (s *summary) joinRepeat(shards []ShardResult, n int) error {
 		if stop == nil && !whole(rs, x.File.Test.Share()) {
 			return fmt.Errorf("%s has %d of %d requests of repeat %d: it was interrupted; measure again", x.Name, len(rs), x.File.Test.Share(), n+1)
 		}
-		startNS := rs[0].ScheduledNS - int64(due[rs[0].Index])
+		startNS := rs[0].ScheduledNS - int64(due[x.File.Test.Shard.Index])
 		if baseNS == 0 {
 			baseNS = startNS
 		}
 		for i, r := range rs {
-			if want := x.File.Test.Shard.Index + i*x.File.Test.Shard.Of; r.Index != want {
+			if want := x.File.Test.Shard.Index + i*x.File.Test.Shard.Of; r.Index != want || want >= len(due) {
 				return fmt.Errorf("%s, repeat %d: request %d stands where %d is due: the books of the shards do not balance", x.Name, n+1, r.Index, want)
 			}
 			if r.ScheduledNS-startNS != int64(due[r.Index]) {
