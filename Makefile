@@ -41,9 +41,11 @@ lint: ## gofmt, vet, staticcheck
 	go tool staticcheck ./...
 
 .PHONY: bench
-bench: ## cost of the measuring path, of thousands of streams, of the start, and of the rest
-	BENCH_COST=1 go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart)$$' -v ./internal/vllm
+bench: ## what the program itself costs: microbenchmarks, then the tables of docs/performance.md
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report ./internal/cli
+	@mkdir -p bin; rm -f bin/performance.md
+	BENCH_COST=1 BENCH_TABLES=$(CURDIR)/bin/performance.md go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart|TestRest)$$' ./internal/vllm
+	@cat bin/performance.md
 
 .PHONY: accuracy
 accuracy: ## hold the model of memory and speed against published rows; rewrites docs/accuracy.md
@@ -52,6 +54,10 @@ accuracy: ## hold the model of memory and speed against published rows; rewrites
 .PHONY: stamps
 stamps: ## errors of the stamps beside a bare C client's, printed and held to their limits
 	BENCH_STAMPS=1 go test -count=1 -run TestStamps -v ./internal/vllm
+
+.PHONY: truth
+truth: ## errors of the figures while processors, collector, disk or screen are disturbed: each within its limit, or with a finding
+	BENCH_TRUTH=1 go test -count=1 -run '^TestTruth$$' -v ./internal/vllm
 
 .PHONY: pages
 pages: ## the report in a real Chromium: network, widths, print, sorting, axe's rules; says so where there is none

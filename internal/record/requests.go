@@ -104,8 +104,8 @@ func ReadRequests(path string) (*RequestFile, error) {
 	var err error
 	stop := func(s Stop) { out.Stops = append(out.Stops, s) }
 	out.Test, out.size, out.Torn, err = scanRequests(path, stop, func(n int, line []byte) error {
-		var r Request
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := decodeRequest(line)
+		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		out.Requests = append(out.Requests, r)
@@ -115,6 +115,17 @@ func ReadRequests(path string) (*RequestFile, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// decodeRequest reads one line. Whoever reads a request that succeeded relies on its tokens' stamps.
+func decodeRequest(line []byte) (r Request, err error) {
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, err
+	}
+	if r.Success && (r.FirstTokenNS == nil || r.LastTokenNS == nil) {
+		return r, errors.New("a request that succeeded has no stamps of its first and last token")
+	}
+	return r, nil
 }
 
 // scanRequests calls do with each line that holds a request and its number, and returns what the header says, the
@@ -192,8 +203,8 @@ func (f *Folder) EachRequest(name string, do func(*Request) error) error {
 		return err
 	}
 	_, _, _, err = scanRequests(path, nil, func(n int, line []byte) error {
-		var r Request
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := decodeRequest(line)
+		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		if r.Attempt != newest[r.Run] {

@@ -79,6 +79,9 @@ func complete(shards []ShardResult) error {
 	first := shards[0]
 	for i, x := range shards {
 		a, b := first.File.Test, x.File.Test
+		if err := CheckTest(b); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 		if b.Shard.Index != i {
 			if i > 0 && b.Shard.Index == shards[i-1].File.Test.Shard.Index {
 				return fmt.Errorf("%s and %s are both shard %d", shards[i-1].Name, x.Name, b.Shard.Index)

@@ -1,7 +1,14 @@
 package runner
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +159,61 @@ func TestClockError(t *testing.T) {
 			t.Errorf("%v, %v; want %v, %v", got, ok, c.want, c.ok)
 		}
 	}
+}
+
+// FuzzMerge joins two shards whose request files may hold anything: what is joined has every request once, in order.
+func FuzzMerge(f *testing.F) {
+	test := OpenTest(record.Arrivals{RequestRate: 20, Burstiness: new(1.0)}, Shape{100, 2}, 1, 6, 0)
+	shards, _ := shardsOf(test, 2, 6)
+	text := func(x ShardResult) []byte {
+		header := struct {
+			Schema string      `json:"schema"`
+			Test   record.Test `json:"test"`
+		}{record.SchemaRequest, x.File.Test}
+		var out bytes.Buffer
+		enc := json.NewEncoder(&out)
+		err := enc.Encode(header)
+		for _, r := range x.File.Requests {
+			err = errors.Join(err, enc.Encode(r))
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	f.Add(text(shards[0]), text(shards[1]))
+	f.Add(bytes.Replace(text(shards[0]), []byte(`"index":0`), []byte(`"index":99`), 1), text(shards[1]))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"requests":6`), []byte(`"requests":-1`)), bytes.ReplaceAll(text(shards[1]), []byte(`"requests":6`), []byte(`"requests":-1`)))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"of":2`), []byte(`"of":0`)), text(shards[1]))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"arrivals"`), []byte(`"departures"`)), bytes.ReplaceAll(text(shards[1]), []byte(`"arrivals"`), []byte(`"departures"`)))
+	for _, field := range []string{"last_token_ns", "first_token_ns", "token_ns", "counted_tokens"} {
+		f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"`+field+`"`), []byte(`"x"`)), text(shards[1]))
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		dir := t.TempDir()
+		var got []ShardResult
+		for i, data := range [][]byte{a, b} {
+			path := filepath.Join(dir, strconv.Itoa(i))
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			file, err := record.ReadRequests(path)
+			if err != nil || file.Test.Shard == nil || file.Test.Requests > 1000 || file.Test.Runs > 100 {
+				return // the reader's to refuse, or only slow
+			}
+			got = append(got, ShardResult{Name: path, Run: record.Run{Settings: record.Settings{Seed: 1}}, File: file})
+		}
+		merged, err := Merge(got, record.Merged{Shards: 2})
+		if err != nil {
+			return
+		}
+		last := [2]int{-1, -1}
+		for _, r := range merged.Requests {
+			if now := [2]int{r.Run, r.Index}; slices.Compare(now[:], last[:]) <= 0 {
+				t.Errorf("request %v follows %v", now, last)
+			} else {
+				last = now
+			}
+		}
+	})
 }
