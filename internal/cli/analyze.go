@@ -27,7 +27,7 @@ It writes analysis.json, charts/ and the report as Markdown and as one HTML file
 Without --out it takes the results here, if only one folder can be meant.`,
 		Example: `  bench analyze
   bench analyze --out results --lang ko`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if !c.Flags().Changed("out") {
 				if o.dir, err = a.onlyFolder(); err != nil {

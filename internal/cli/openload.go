@@ -66,6 +66,8 @@ func (f *loadFlags) openTest(c *cobra.Command) ([]record.Test, error) {
 	}
 	n := a.prompts
 	switch {
+	case given("request-rate") != "" && !(a.rate > 0):
+		return nil, usagef("--request-rate %v: want requests a second, above zero", a.rate)
 	case given("num-prompts") != "" && given("duration") != "":
 		return nil, usagef("--num-prompts and --duration exclude each other")
 	case given("duration") != "":
