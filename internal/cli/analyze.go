@@ -29,6 +29,9 @@ Without --out it takes the results here, if only one folder can be meant.`,
   bench analyze --out results --lang ko`,
 		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if err := o.check(); err != nil {
+				return err
+			}
 			if !c.Flags().Changed("out") {
 				if o.dir, err = a.onlyFolder(); err != nil {
 					return err
@@ -43,9 +46,6 @@ Without --out it takes the results here, if only one folder can be meant.`,
 }
 
 func (a *app) analyze(o *outFlags) error {
-	if err := o.check(); err != nil {
-		return err
-	}
 	if _, err := record.OpenFolder(o.dir); err != nil { // looking must not make a folder
 		return err
 	}

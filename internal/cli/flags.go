@@ -13,6 +13,7 @@ import (
 	"bench/internal/catalog"
 	"bench/internal/gpu"
 	"bench/internal/record"
+	"bench/internal/runner"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -178,6 +179,12 @@ func (f *loadFlags) check() error {
 		return usagef("--warmup %d: want 0 to 1000", f.warmup)
 	case f.cooldown < 0:
 		return usagef("--cooldown %v: want 0s or more", f.cooldown)
+	}
+	if _, err := f.precision(); err != nil {
+		return err
+	}
+	if err := runner.CheckTest(runner.Baseline(runner.Shape{InputTokens: 1, OutputTokens: 1}, f.runs)); err != nil {
+		return usagef("--runs: %w", err)
 	}
 	return nil
 }

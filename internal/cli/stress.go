@@ -34,6 +34,9 @@ against it. It writes baseline_results.json.`,
 		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
+			if err := runner.CheckTest(tests[0]); err != nil {
+				return usageError{err}
+			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(context.Context, *server, []record.Record) ([]record.Test, error) { return tests, nil })
 		},
 	}
