@@ -167,24 +167,16 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		}
 		return usagef("unknown command %q; %s", args[0], hint)
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%w; see `%s --help`", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
 		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand(), a.guardCommand())
 	for _, c := range root.Commands() {
 		completeFlags(c)
-		args := c.Args
-		c.Args = func(c *cobra.Command, given []string) error {
-			if err := args(c, given); err != nil {
-				return usagef("%w; see `%s --help`", err, c.CommandPath())
-			}
-			return nil
-		}
 		if c.Name() != "export" { // its --out is a file; BENCH_OUT names a folder
 			c.PreRunE = a.fromEnvironment
 		}
 	}
+	strictHelpers(root)
 	return root
 }
 
@@ -194,7 +186,7 @@ func (a *app) guardCommand() *cobra.Command {
 		Use:    term.GuardCommand,
 		Short:  "Put the terminal back when the program breaks down",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noWords(),
 		RunE: func(*cobra.Command, []string) error {
 			return term.Guard(a.In, a.Out, os.NewFile(3, "terminal"), os.NewFile(4, "ready"))
 		},

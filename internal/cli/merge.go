@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,7 @@ It refuses shards that are not of one load, are incomplete, or whose clocks may 
 more than 250 ms apart, by what the kernels know of them. The server's and the GPUs' side is shard 0's.`,
 		Example: `  bench merge load --out merged            # load/shard-0, load/shard-1, …
   bench merge a/shard-0 b/shard-1 --out both && bench analyze --out both`,
-		Args: cobra.MinimumNArgs(1),
+		Args: words(1, math.MaxInt, "the folders of the shards"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.merge(&f, args, c.Flags().Changed("clock-error"))
 		},

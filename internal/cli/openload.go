@@ -85,6 +85,9 @@ func (f *loadFlags) openTests(c *cobra.Command) ([]record.Test, error) {
 	}
 	var tests []record.Test
 	for _, rate := range rates {
+		if a.ramp == "" && !(rate > 0) {
+			return nil, usagef("--request-rate %v: want requests a second, above zero", rate)
+		}
 		law.RequestRate = rate
 		t := f.shaped(runner.OpenTest(law, f.shape(), f.runs, f.arrivals.requests(rate), a.most))
 		if err := runner.CheckTest(t); err != nil {

@@ -38,6 +38,11 @@ func simulator(t *testing.T, settings string) (*sim.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveSimulator(t, cfg)
+}
+
+func serveSimulator(t *testing.T, cfg sim.Config) (*sim.Server, string) {
+	t.Helper()
 	s, err := sim.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ func (f *sloFlags) goodputLimits() (*record.Goodput, error) {
 // goodputWords lets --goodput take several words, as `--goodput ttft:1000 tpot:50`.
 func (f *sloFlags) goodputWords(c *cobra.Command, args []string) error {
 	if len(args) > 0 && !c.Flags().Changed("goodput") {
-		return cobra.NoArgs(c, args)
+		return noWords()(c, args)
 	}
 	f.goodput = append(f.goodput, args...)
 	return nil

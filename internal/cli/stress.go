@@ -32,9 +32,12 @@ tokens at temperature 0.7, after 3 warm-up requests. Everything else is judged
 against it. It writes baseline_results.json.`,
 		Example: `  bench baseline --base-url http://localhost:8000
   bench baseline --base-url sim: --input-tokens 500 --output-tokens 200`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
+			if err := runner.CheckTest(tests[0]); err != nil {
+				return usageError{err}
+			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(context.Context, *server, []record.Record) ([]record.Test, error) { return tests, nil })
 		},
 	}
@@ -276,7 +279,7 @@ type planner func(ctx context.Context, srv *server, have []record.Record) ([]rec
 
 // measureCommand is what baseline and stress have in common.
 func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l *loadFlags, plan planner) error {
-	if err := l.check(); err != nil {
+	if err := errors.Join(s.check(), l.check()); err != nil {
 		return err
 	}
 	m, err := openMeasurement(s, o, l)

@@ -33,7 +33,7 @@ cannot work.`,
   bench verify --model google/gemma-3-12b-it --dtype half --gpu rtx-3090 \
       --gpu-memory-utilization 0.95 --max-model-len 4096
   docker logs vllm >vllm.log 2>&1; bench verify --server-log vllm.log`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.verify(c.Context(), &s, &o, &e, &l)
 		},
@@ -48,7 +48,7 @@ cannot work.`,
 }
 
 func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engineFlags, l *loadFlags) error {
-	if err := e.check(); err != nil {
+	if err := errors.Join(s.check(), e.check()); err != nil {
 		return err
 	}
 	if _, _, err := e.findModel(); err != nil { // before anything slow

@@ -44,13 +44,13 @@ type Folder struct {
 func OpenFolder(dir string) (*Folder, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no result folder %s: run `bench run --out %s` first, or name another with --out", dir, dir)
+		return nil, fmt.Errorf("no result folder %s: run `bench run --out %s` first", dir, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("result folder: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is a file, not a result folder: name another with --out", dir)
+		return nil, fmt.Errorf("%s is a file, not a result folder", dir)
 	}
 	return &Folder{dir: dir}, nil
 }

@@ -102,7 +102,7 @@ func New(o Options) (*Client, error) {
 // parseBase reads a base URL and takes /v1 off its path. No error shows the text of a URL with
 // user info in it.
 func parseBase(raw string) (*url.URL, error) {
-	const form = "give it as http://HOST:PORT, with a path prefix where there is one"
+	const form = "give it as http://HOST:PORT, with a path prefix where there is one, or sim: for the simulator"
 	if strings.Contains(raw, "@") {
 		return nil, errors.New("the base URL holds a user name or password: pass a key in VLLM_API_KEY instead")
 	}

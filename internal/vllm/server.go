@@ -144,7 +144,7 @@ func (c *Client) models(ctx context.Context) ([]modelCard, http.Header, error) {
 	if err != nil {
 		if statusOf(err) == http.StatusNotFound {
 			return nil, nil, &Error{Class: record.ErrHTTP4xx, Status: http.StatusNotFound, Message: clean(fmt.Sprintf(
-				"%s%s answers 404: this is no OpenAI-compatible server, or a path prefix is missing in --base-url", c.BaseURL(), path))}
+				"%s%s answers 404: this is no OpenAI-compatible server, or --base-url has too little or too much of a path", c.BaseURL(), path))}
 		}
 		return nil, nil, err
 	}
