@@ -280,7 +280,7 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	for _, t := range tests {
 		requests += t.Runs*t.Share() + m.load.warmup
 	}
-	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
+	cooldown := time.Duration(max(len(tests)-1, 0)) * m.load.cooldown
 	a.status("%s", describeServer(s))
 	line := fmt.Sprintf("%s: %d requests, warm-up included", plural(len(tests), "test"), requests)
 	switch {
@@ -302,6 +302,9 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	}
 	if slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
 		a.status("then up to %d tests more in search of the objective's border, to at most %d at once", analysis.MaxRungs-1, m.load.maxConcurrent)
+	}
+	if m.load.arrivals.find {
+		a.status("then up to %d tests more in search of the largest rate that holds the objective", analysis.MaxRungs)
 	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)

@@ -115,7 +115,11 @@ its part of one schedule, and bench merge joins what they measured:
 				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
 					return l.shard.apply(plan, &s, &o)
 				}
-				return l.repeats(runner.WithBaselines(plan, have, l.runs))
+				tests := runner.WithBaselines(plan, have, l.runs)
+				if l.arrivals.find { // what comes after them is asked of the search
+					tests = slices.DeleteFunc(tests, func(t record.Test) bool { return t.Kind == record.KindOpen })
+				}
+				return l.repeats(tests)
 			})
 		},
 	}
@@ -228,6 +232,11 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	}
 	if err := l.workload.check(c, !replay && givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy", "max-ttft", "max-tpot", "max-latency") == ""); err != nil {
 		return nil, err
+	}
+	if t, err := l.findRate(c); err != nil {
+		return nil, err
+	} else if t != nil {
+		return []record.Test{*t}, nil
 	}
 	if open, err := l.openTests(c); open != nil || err != nil {
 		return open, err
@@ -377,7 +386,7 @@ func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error
 			in.Tests = append(in.Tests, r)
 		}
 	}
-	if in.Analysis, err = sloLadders(m.folder, slo); err != nil {
+	if in.Analysis, err = ladders(m.folder, slo, len(m.load.arrivals.rates) > 1); err != nil {
 		return err
 	}
 	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {

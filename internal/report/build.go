@@ -141,6 +141,7 @@ func (b builder) limits(withEvidence bool) section {
 			s.list(evidence)
 		}
 	}
+	b.rates(&s, withEvidence)
 	return s
 }
 

@@ -33,7 +33,7 @@ func TestSteadyState(t *testing.T) {
 			origin = min(origin, e.ArrivedNS)
 		}
 		inFlight := serverInFlight(log, origin+int64(began), origin+last-first)
-		if math.Abs(inFlight / *o.Steady.MeanInFlight-1) > 0.02 {
+		if math.Abs(inFlight / *o.Steady.MeanInFlight - 1) > 0.02 {
 			t.Errorf("seed %d: the server had %.2f in flight on average in the window, the record says %.2f", seed, inFlight, *o.Steady.MeanInFlight)
 		}
 		if latency := recs[0].Detail.Latency.P50; began.Seconds() > 4**latency/1000 || *o.Steady.MeanInFlight < *o.MeanInFlight {

@@ -70,7 +70,7 @@ var neverNull = map[string]bool{
 	"SLOResult.Metrics": true, "Verify.Checks": true, "Claim.Reasons": true, "Claim.Instead": true, "Loaded.Conclusions": true,
 	"Results.Errors": true, "Trust.Findings": true, "Detail.Repeats": true,
 	"Flight.InFlight": true, "Flight.GPUs": true, "Flight.Server": true,
-	"Analysis.Ladders": true, "Analysis.Repeats": true, "Limit.Evidence": true, "Limit.EvidenceKO": true,
+	"Analysis.Ladders": true, "Analysis.Rates": true, "RateLadder.Tests": true, "RateLimit.Evidence": true, "RateLimit.EvidenceKO": true, "Steady.Windows": true, "Analysis.Repeats": true, "Limit.Evidence": true, "Limit.EvidenceKO": true,
 	"Sizing.Setups": true, "Sizing.Notes": true, "Setup.Reasons": true,
 	"LogCalibration.Transfers": true, "LogCalibration.Terms": true, "LogCalibration.Text": true, "MeasuredCalibration.Text": true,
 	"FigureCheck.Figures": true, "FigureCheck.Notes": true, "CheckedFigure.Reasons": true,
