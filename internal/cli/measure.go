@@ -163,6 +163,10 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
+	probe, err := m.load.arrivals.probes()
+	if err != nil {
+		return err
+	}
 	goodput, err := m.load.slo.goodputLimits()
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
-		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Probe: probe, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }

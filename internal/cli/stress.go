@@ -225,6 +225,9 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.slo.goodputLimits(); err != nil {
 		return nil, err
 	}
+	if _, err := l.arrivals.probes(); err != nil {
+		return nil, err
+	}
 	replay := load.IsTrace(l.workload.dataset) && !c.Flags().Changed("concurrent")
 	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "request-rate", "ramp-up-strategy") == "" && !replay
 	if slo, _ := l.slo.slo(); slo != nil && l.workload.dataset != "" && searches {

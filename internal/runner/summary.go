@@ -39,6 +39,8 @@ type summary struct {
 	goodput      *record.Goodput     // its limits, likewise
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
+	probes       map[int][]record.Request // sent beside each repeat
+	probesFile   string                   // "" where none were
 }
 
 func (s *summary) record() record.Record {
@@ -123,6 +125,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.Shard, d.Merged = s.test.Shard, s.merged
 	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
+	d.Probe = s.probeResult()
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 
