@@ -207,6 +207,7 @@ func (b builder) tests() section {
 		s.table(b.testTable(b.f(wLadder, recs[0].InputTokens, recs[0].MaxOutputTokens), recs))
 	}
 	b.openTests(&s)
+	s.table(b.probes())
 	s.table(b.goodput())
 	if len(shapes)+len(b.in.Open) == 0 {
 		s.para(b.t(wNoTests))
