@@ -64,10 +64,15 @@ keep up with is stopped and named. The names are those of vllm bench serve.
 
 --max-ttft, --max-tpot and --max-latency look for the largest concurrency at which
 a percentile of the requests stays within the limits, and exit with 3 where none
-does. The border is looked for between two tests, each of --runs repeats.
+does. The border is looked for between two tests, each of --runs repeats. With
+--find-rate it is the largest rate that is looked for.
 
-Where one client is not enough, several machines send an open load together, each
-its part of one schedule, and bench merge joins what they measured:
+--dataset-name mooncake and azure replay a trace: its instants, its lengths and, where
+it tells them, the blocks that prompts share. --probe-request-rate sends small requests
+beside the load, whose times are kept apart.
+
+Where one client is not enough, several machines send a load together, each its part
+of it, and bench merge joins what they measured (docs/machines.md):
 
   bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 \
     --start-at 2026-01-31T12:00:00Z        # and 1/4, 2/4, 3/4 elsewhere`,
@@ -83,6 +88,10 @@ its part of one schedule, and bench merge joins what they measured:
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
+  bench stress --request-rate 1,2,4,8 --duration 2m --runs 1    # a ladder of rates
+  bench stress --find-rate --max-ttft 1s --max-tpot 60ms        # at which rate does that hold
+  bench stress --dataset-name mooncake --dataset-path trace.jsonl --runs 1
+  bench stress --request-rate 4 --num-prompts 400 --probe-request-rate 1
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
 		Args: l.slo.goodputWords,
 		RunE: func(c *cobra.Command, _ []string) error {

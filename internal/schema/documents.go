@@ -22,7 +22,7 @@ func Documents() []Document {
 		{"run", record.RunFile, value[record.Run]},
 		{"verify", record.VerifyFile, value[record.Verify]},
 		{"record", record.BaselineFile + ", " + record.ConcurrentFile + ", " + record.OpenFile, value[[]record.Record]},
-		{"request", "requests/*.jsonl, each line", requestLine},
+		{"request", "requests/*.jsonl and probes/*.jsonl, each line", requestLine},
 		{"memory_log", "memory_logs/*.csv, each row", rows("memory_log", record.GPUColumns(), "at_ns", "gpu")},
 		{"server_metrics", "server_metrics/*.csv, each row", rows("server_metrics", record.ServerColumns(), "at_ns")},
 		{"flight", "flight/*.json", value[record.Flight]},
