@@ -68,8 +68,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: hostile
-hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders
-	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles' -v ./internal/cli
+hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders, loads from many machines
+	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles|TestManyMachines|TestClosedShards' -v ./internal/cli
 
 .PHONY: e2e
 e2e: build hostile ## all that takes long: hostile servers, kills, fuzzing, and T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)

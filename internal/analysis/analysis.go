@@ -33,6 +33,10 @@ func Analyze(in Input) (record.Analysis, error) {
 		Schema:    record.SchemaAnalysis,
 		Simulated: simulated(in),
 		Ladders:   []record.Ladder{},
+		Rates:     []record.RateLadder{},
+	}
+	for _, l := range buildRates(in) {
+		doc.Rates = append(doc.Rates, l.judge())
 	}
 	ladders := buildLadders(in)
 	for _, l := range ladders {

@@ -175,6 +175,10 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	if err != nil {
 		return err
 	}
+	probe, err := m.load.arrivals.probes()
+	if err != nil {
+		return err
+	}
 	goodput, err := m.load.slo.goodputLimits()
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
 		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, LengthsUnknown: s.info.IgnoresEOS == nil, PerToken: expected.perToken,
-		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Probe: probe, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }
@@ -270,7 +274,7 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	for _, t := range tests {
 		requests += t.Runs*t.Share() + m.load.warmup
 	}
-	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
+	cooldown := time.Duration(max(len(tests)-1, 0)) * m.load.cooldown
 	a.status("%s", describeServer(s))
 	line := fmt.Sprintf("%s: %d requests, warm-up included", plural(len(tests), "test"), requests)
 	if s.simulation != nil && s.simulation.VirtualTime {
@@ -289,6 +293,9 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	}
 	if slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
 		a.status("then up to %d tests more in search of the objective's border, to at most %d at once", analysis.MaxRungs-1, m.load.maxConcurrent)
+	}
+	if m.load.arrivals.find {
+		a.status("then up to %d tests more in search of the largest rate that holds the objective", analysis.MaxRungs)
 	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)

@@ -160,8 +160,11 @@ func readShards(names []string) ([][]runner.ShardResult, error) {
 
 func readShard(folder *record.Folder, run record.Run, rec record.Record) (runner.ShardResult, error) {
 	x := runner.ShardResult{Name: folder.Dir(), Run: run, Record: rec}
-	var errs [3]error
+	var errs [4]error
 	files := rec.Detail.Files
+	if p := rec.Detail.Probe; p != nil {
+		x.Probes, errs[3] = record.ReadRequests(folder.Path(p.File))
+	}
 	x.File, errs[0] = record.ReadRequests(folder.Path(files.Requests))
 	if files.MemoryLog != "" {
 		x.GPU, errs[1] = folder.ReadGPUSamples(files.MemoryLog)
@@ -214,7 +217,11 @@ func mergeTest(out *record.Folder, shards []runner.ShardResult, stated time.Dura
 	rec := result.Record
 	rec.Detail.Files = shards[0].Record.Detail.Files
 	rec.Detail.Files.Requests = log.Name()
-	for _, name := range []string{rec.Detail.Files.MemoryLog, rec.Detail.Files.ServerMetrics} {
+	copied := []string{rec.Detail.Files.MemoryLog, rec.Detail.Files.ServerMetrics}
+	if rec.Detail.Probe != nil {
+		copied = append(copied, rec.Detail.Probe.File)
+	}
+	for _, name := range copied {
 		if name == "" {
 			continue
 		}

@@ -145,7 +145,9 @@ func TestShardsMerge(t *testing.T) {
 
 // TestClosedShardsMerge: two processes hold the places of one closed load, and together never more or fewer than it has.
 func TestClosedShardsMerge(t *testing.T) {
-	t.Parallel()
+	if os.Getenv("BENCH_LONG") == "" {
+		t.Skip("make hostile waits for the starts that machines agree on")
+	}
 	s, url := simulator(t, "gpu=h100-sxm,model=google/gemma-3-1b-it")
 	var log lockedBuffer
 	s.LogRequests(&log)

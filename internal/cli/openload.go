@@ -22,6 +22,7 @@ type arrivalFlags struct {
 	ramp       string
 	from, to   float64
 	find       bool
+	probe      float64
 }
 
 func (f *arrivalFlags) register(fs *pflag.FlagSet) {
@@ -33,6 +34,7 @@ func (f *arrivalFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.ramp, "ramp-up-strategy", "", "open load whose rate changes from the first request to the last: linear or exponential")
 	fs.Float64Var(&f.from, "ramp-up-start-rps", 0, "requests a second at the start of the ramp")
 	fs.Float64Var(&f.to, "ramp-up-end-rps", 0, "requests a second at its end")
+	fs.Float64Var(&f.probe, "probe-request-rate", 0, "send small requests of 64 and 16 tokens beside the load, so many a second, as an interactive user; their times are kept apart")
 	fs.BoolVar(&f.find, "find-rate", false, "find the largest rate at which --max-ttft, --max-tpot, --max-latency hold; begins at --request-rate, or what one request at a time shows")
 }
 
@@ -44,6 +46,17 @@ func givenFlag(c *cobra.Command, names ...string) string {
 		}
 	}
 	return ""
+}
+
+// probes are what is sent beside the load; nil for nothing.
+func (f *arrivalFlags) probes() (*record.Probe, error) {
+	if f.probe == 0 {
+		return nil, nil
+	}
+	if !(f.probe >= 0.001 && f.probe <= 100) {
+		return nil, usagef("--probe-request-rate %v: want 0.001 to 100", f.probe)
+	}
+	return new(runner.ProbeAt(f.probe)), nil
 }
 
 // openTests are the tests of open loads, one a rate; nil where none was asked for.

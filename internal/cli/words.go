@@ -106,7 +106,7 @@ func next(dir string, in report.Input) string {
 		}
 	}
 	switch {
-	case len(in.Tests) == 0:
+	case len(in.Tests)+len(in.Open) == 0:
 		return command(append([]string{"stress"}, where(in.Run.Server.BaseURL, dir)...)...) + "   (only the baseline was measured)"
 	case unreached:
 		return command(append(append([]string{"run"}, where(in.Run.Server.BaseURL, dir)...), "--resume", "--find-limit")...) + "   (the last test was no limit yet)"

@@ -254,13 +254,31 @@ func (f *Folder) NewRequestLog(t Test) (*RequestLog, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
 		}
-		l := &RequestLog{file: file, name: name}
-		if err := l.append(RequestHeader{Schema: SchemaRequest, Test: t}); err != nil {
-			file.Close()
-			return nil, err
-		}
-		return l, nil
+		return begin(file, name, t)
 	}
+}
+
+// NewProbeLog begins the file of the probes of a test, whose request file is named.
+func (f *Folder) NewProbeLog(t Test, requests string) (*RequestLog, error) {
+	name := ProbesFile(requests)
+	if err := os.MkdirAll(f.Path(probesDir), 0o755); err != nil {
+		return nil, fmt.Errorf("making probes folder: %w", err)
+	}
+	file, err := os.OpenFile(f.Path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
+	}
+	return begin(file, name, t)
+}
+
+// begin writes the header of a new file.
+func begin(file *os.File, name string, t Test) (*RequestLog, error) {
+	l := &RequestLog{file: file, name: name}
+	if err := l.append(RequestHeader{Schema: SchemaRequest, Test: t}); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // ReopenRequestLog goes on with a data file; a torn last line is cut off.

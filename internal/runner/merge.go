@@ -20,6 +20,7 @@ type ShardResult struct {
 	File   *record.RequestFile
 	GPU    []record.GPUSample
 	Server []record.ServerRow
+	Probes *record.RequestFile // sent beside its part; nil for none
 }
 
 // MergedResult is the load as if one machine had sent it, on the first shard's clock.
@@ -52,6 +53,9 @@ func Merge(shards []ShardResult, merged record.Merged) (*MergedResult, error) {
 	}
 	if g := first.Record.Detail.Goodput; g != nil {
 		s.goodput = &record.Goodput{MaxTTFTMS: g.MaxTTFTMS, MaxTPOTMS: g.MaxTPOTMS, MaxLatencyMS: g.MaxLatencyMS}
+	}
+	if p := first.Record.Detail.Probe; p != nil && first.Probes != nil {
+		s.probes, s.probesFile = first.Probes.Attempts(), p.File
 	}
 	for n := range t.Runs {
 		if err := s.joinRepeat(shards, n); err != nil {

@@ -99,6 +99,8 @@ type Options struct {
 	Samples []Sample
 	// Due are the instants of the requests of a repeat after its start, where the tests take them from a trace.
 	Due []time.Duration
+	// Probe, where not nil, is sent beside each test but a baseline.
+	Probe *record.Probe
 	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
 	SLO     *record.SLO
 	Goodput *record.Goodput
@@ -249,6 +251,9 @@ func (r *run) another() (t record.Test, more bool, err error) {
 // take does test i, with what comes after it.
 func (r *run) take(ctx context.Context, tests []record.Test, i int) error {
 	t, number, total := tests[i], i+1, len(tests)
+	if t.Kind != record.KindBaseline {
+		t.Probe = r.Probe
+	}
 	done, err := r.isDone(t)
 	if err != nil {
 		return err

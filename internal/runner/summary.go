@@ -41,6 +41,8 @@ type summary struct {
 	goodput      *record.Goodput     // its limits, likewise
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
+	probes       map[int][]record.Request // sent beside each repeat
+	probesFile   string                   // "" where none were
 }
 
 func (s *summary) record() record.Record {
@@ -126,6 +128,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
 	s.special(d, all, ok)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
+	d.Probe = s.probeResult()
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 

@@ -94,8 +94,9 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 	s.clientKeptUp(j, rec, all)
 	if s.test.Shard == nil {
 		s.prefixCache(j, rec.Detail.ServerDelta, all)
-		s.foreignTraffic(j, all)
-		s.books(j, rec.Detail.ServerDelta, all)
+		ours := slices.Concat(all, s.allProbes())
+		s.foreignTraffic(j, ours)
+		s.books(j, rec.Detail.ServerDelta, ours)
 	} else {
 		j.note("shard", "one of %d machines: what the server counted is held against all of them by `bench merge`", s.test.Shard.Of)
 	}
