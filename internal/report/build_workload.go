@@ -13,12 +13,12 @@ import (
 var (
 	wWorkloads = tr("What requests were", "요청 내용")
 	wPrompts   = tr("Requests", "요청")
-	wByTurn    = tr("By turn of the conversation: %s", "대화 순번별: %s")
-	wByAdapter = tr("By LoRA adapter: %s", "LoRA 어댑터별: %s")
+	wByTurn    = tr("By turn of the conversation: %s (prompt, cached and answer in tokens)", "대화 순번별: %s (프롬프트, 캐시, 응답은 토큰 수)")
+	wByAdapter = tr("By LoRA adapter: %s (prompt, cached and answer in tokens)", "LoRA 어댑터별: %s (프롬프트, 캐시, 응답은 토큰 수)")
 	wTurn      = tr("Turn", "순번")
 	wAdapter   = tr("Adapter", "어댑터")
-	wPromptTok = tr("Prompt tokens", "프롬프트 토큰")
-	wAnswerTok = tr("Answer tokens", "응답 토큰")
+	wPromptTok = tr("Prompt", "프롬프트")
+	wAnswerTok = tr("Answer", "응답")
 	wTalks     = tr("Conversations", "대화")
 	wWhole     = tr("Whole", "완료")
 	wNotSent   = tr("Turns not sent", "보내지 않은 순번")
@@ -94,14 +94,14 @@ func (b builder) describe(w record.Workload) string {
 	say(w.ThinkMS > 0 && w.ThinkRangeRatio == 0, "%d ms of thinking", "생각 시간 %d ms", w.ThinkMS)
 	say(w.ThinkMS > 0 && w.ThinkRangeRatio > 0, "%d ms ± %s of thinking", "생각 시간 %d ms ± %s", w.ThinkMS, percentOf(w.ThinkRangeRatio))
 	say(w.Adapters != "", "LoRA adapters %s, %s", "LoRA 어댑터 %s, %s", strings.ReplaceAll(w.Adapters, ",", ", "), w.AdapterAssignment)
-	say(w.Images > 0, "%d images a request", "요청당 이미지 %d개", w.Images)
+	say(w.Images > 0, "images a request: %d", "요청당 이미지: %d", w.Images)
 	say(w.Tools > 0, "%d of a repeat offer tools", "반복마다 %d개 요청이 도구를 제공", w.Tools)
 	return strings.Join(parts, "; ")
 }
 
 func (b builder) groups(r record.Record, by, caption string, name record.Text) *table {
 	t := &table{caption: b.of(caption), columns: []column{{title: b.t(name)}, {title: "n", right: true}, {title: b.t(wPromptTok), right: true},
-		{title: b.t(wAnswerTok), right: true}, {title: "TTFT ms", right: true}, {title: "p50", right: true}, {title: "p95", right: true},
+		{title: b.t(wCached), right: true}, {title: b.t(wAnswerTok), right: true}, {title: "TTFT ms", right: true}, {title: "p50", right: true}, {title: "p95", right: true},
 		{title: "TPOT ms", right: true}, {title: "Latency ms", right: true}, {title: b.t(wSuccess), right: true}}}
 	for _, g := range r.Detail.Groups {
 		if g.By != by {
@@ -109,7 +109,7 @@ func (b builder) groups(r record.Record, by, caption string, name record.Text) *
 		}
 		ttft := orNone(g.TTFT)
 		share := float64(g.Succeeded) / float64(g.Requests)
-		t.rows = append(t.rows, row(g.Name, strconv.Itoa(g.Requests), figureOf(g.PromptTokens), figureOf(g.OutputTokens), figureOf(meanIn(g.TTFT)),
+		t.rows = append(t.rows, row(g.Name, strconv.Itoa(g.Requests), figureOf(g.PromptTokens), figureOf(g.CachedTokens), figureOf(g.OutputTokens), figureOf(meanIn(g.TTFT)),
 			figureOf(ttft.P50), figureOf(ttft.P95), figureOf(meanIn(g.TPOT)), figureOf(meanIn(g.Latency)), percent(&share)))
 	}
 	return t
