@@ -180,7 +180,7 @@ func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) er
 }
 
 func (f *loraFlags) check() error {
-	if f.assignment != record.AssignRandom && f.assignment != record.AssignRoundRobin {
+	if len(f.modules) > 0 && f.assignment != record.AssignRandom && f.assignment != record.AssignRoundRobin {
 		return usagef("--lora-assignment %q: want %s or %s", f.assignment, record.AssignRandom, record.AssignRoundRobin)
 	}
 	for i, name := range f.modules {

@@ -18,6 +18,7 @@ var (
 	wTurn      = tr("Turn", "순번")
 	wAdapter   = tr("Adapter", "어댑터")
 	wPromptTok = tr("Prompt", "프롬프트")
+	wCached    = tr("Cached", "캐시")
 	wAnswerTok = tr("Answer", "응답")
 	wTalks     = tr("Conversations", "대화")
 	wWhole     = tr("Whole", "완료")
