@@ -11,15 +11,17 @@ import (
 )
 
 var (
-	wWorkloads = tr("What requests were", "요청 내용")
-	wPrompts   = tr("Requests", "요청")
-	wByTurn    = tr("By turn of the conversation: %s (prompt, cached and answer in tokens)", "대화 순번별: %s (프롬프트, 캐시, 응답은 토큰 수)")
-	wByAdapter = tr("By LoRA adapter: %s (prompt, cached and answer in tokens)", "LoRA 어댑터별: %s (프롬프트, 캐시, 응답은 토큰 수)")
-	wTurn      = tr("Turn", "순번")
-	wAdapter   = tr("Adapter", "어댑터")
-	wPromptTok = tr("Prompt", "프롬프트")
-	wCached    = tr("Cached", "캐시")
-	wAnswerTok = tr("Answer", "응답")
+	wWorkloads  = tr("What requests were", "요청 내용")
+	wPrompts    = tr("Requests", "요청")
+	wByTurn     = tr("By turn: %s", "대화 순번별: %s")
+	wByAdapter  = tr("By adapter: %s", "LoRA 어댑터별: %s")
+	wTurn       = tr("Turn", "순번")
+	wAdapter    = tr("Adapter", "어댑터")
+	wPromptTok  = tr("Prompt", "프롬프트")
+	wCached     = tr("Cached", "캐시")
+	wAnswerTok  = tr("Answer", "응답")
+	wGroupsNote = tr("Prompt, cached, answer: mean tokens by usage. Cached is there where the server tells it.",
+		"프롬프트, 캐시, 응답: usage 기준 평균 토큰 수. 캐시는 서버가 알려 줄 때만 표시됩니다.")
 	wTalks     = tr("Conversations", "대화")
 	wWhole     = tr("Whole", "완료")
 	wNotSent   = tr("Turns not sent", "보내지 않은 순번")
@@ -56,9 +58,14 @@ func (b builder) workloads(s *section) {
 		}
 	}
 	s.table(told)
+	grouped := false
 	for _, r := range all {
 		s.table(b.groups(r, record.ByTurn, b.f(wByTurn, r.TestID), wTurn))
 		s.table(b.groups(r, record.ByAdapter, b.f(wByAdapter, r.TestID), wAdapter))
+		grouped = grouped || len(r.Detail.Groups) > 0
+	}
+	if grouped {
+		s.para(b.t(wGroupsNote))
 	}
 	if t := b.conversations(all); len(t.rows) > 0 {
 		s.table(t)
