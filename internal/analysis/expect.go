@@ -26,11 +26,12 @@ func expectations(in Input, ladders []*ladder, judged []record.Ladder) []record.
 		say("the recommended concurrency of the limits table", "한계 표의 권장 동시 요청 수"),
 	}
 	elsewhere := whereMeasured(in)
+	first := slices.IndexFunc(ladders, func(l *ladder) bool { return l.workload == record.Workload{} }) // the plan knows no other
 	for i := range out {
 		e := &out[i]
 		e.Verdict = record.ExpectedUnmeasured
-		if len(ladders) > 0 {
-			l := ladders[0]
+		if first >= 0 {
+			l := ladders[first]
 			switch e.Name {
 			case "stable":
 				if l.base != nil {
@@ -39,7 +40,7 @@ func expectations(in Input, ladders []*ladder, judged []record.Ladder) []record.
 			case "maximum":
 				e.Measured = l.highestWith(func(r rung) bool { return failing(r).En == "" && kvFull(r) == nil })
 			case "recommended":
-				e.Measured = judged[0].Recommended.Concurrent
+				e.Measured = judged[first].Recommended.Concurrent
 			}
 			e.AtLeast = e.Measured != nil && *e.Measured >= l.highest()
 			e.Verdict = against(*e)

@@ -19,6 +19,9 @@ const mostExpected = maxSuggested
 // requests above the tested ones of which broken is true, as if it stayed true above.
 func (l *ladder) expects(limit record.Limit, what record.Text, broken func(base, at Answer) bool) record.Limit {
 	top := int(l.top())
+	if l.workload != (record.Workload{}) { // the model knows bursts of random words alone
+		return limit
+	}
 	if limit.Reached || l.machine == nil || l.machine.Burst == nil || top < 1 || l.highest() > float64(top) {
 		return limit
 	}

@@ -54,7 +54,7 @@ func newWorkplace(t *testing.T) workplace {
 			t.Fatal(err)
 		}
 	}
-	w.env = []string{"PATH=" + stubs + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + w.dir, "BENCH_BASE_URL=sim:"}
+	w.env = []string{"PATH=" + stubs + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + w.dir, "BENCH_BASE_URL=sim:lora-modules=sql+chat"}
 	return w
 }
 

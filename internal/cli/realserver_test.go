@@ -105,6 +105,37 @@ func TestRealServerForeign(t *testing.T) {
 	}
 }
 
+// TestRealServerWorkloads: a real vLLM counts as many tokens as ids were sent and finds the shared ones in its cache; a conversation's
+// later prompts hold what it answered, of which its cache finds whole blocks.
+func TestRealServerWorkloads(t *testing.T) {
+	one := func(name string) record.Record {
+		recs, err := measuredForReal(t, name).ReadRecords(record.ConcurrentFile)
+		if err != nil || len(recs) != 1 {
+			t.Fatalf("%s: %d records, %v", name, len(recs), err)
+		}
+		for _, f := range recs[0].Trust.Findings {
+			t.Logf("%s: %s: %s", name, f.Check, f.Evidence)
+		}
+		if d := recs[0].Detail; d.Succeeded != d.Requests || d.Prompt.Differed+d.Output.Differed+d.Output.Unproven > 0 || d.ServerDelta == nil || d.ServerDelta.PrefixHits == nil {
+			t.Fatalf("%s: %d of %d succeeded, %+v, %+v", name, d.Succeeded, d.Requests, d.Prompt, d.Output)
+		}
+		return recs[0]
+	}
+	const block = 128 // of the CPU build
+	ids := one("ids").Detail
+	if *ids.ServerDelta.PrefixHits != 6*256 || ids.Prompt.Exact != 6 {
+		t.Errorf("ids: %v of 6 times 256 tokens came from the cache, %+v", *ids.ServerDelta.PrefixHits, ids.Prompt)
+	}
+	talks := one("talks").Detail
+	if c := talks.Conversations; c == nil || c.Begun != 4 || c.Whole != 4 || c.HistoryTokens == 0 || c.Think.Min < 300 || len(talks.Groups) != 3 {
+		t.Errorf("talks: %+v", c)
+	}
+	// The second prompt repeats one whole block at least, the third two.
+	if hits := *talks.ServerDelta.PrefixHits; hits < 4*(1+2)*block || hits > float64(talks.Conversations.HistoryTokens) {
+		t.Errorf("talks: %v tokens came from the cache, the history has %d", hits, talks.Conversations.HistoryTokens)
+	}
+}
+
 // TestRealServerResults judges the folder that `make e2e` measured against a real vLLM: the nine tests and
 // their baselines, every request a success whose lengths the server's usage and counters prove.
 func TestRealServerResults(t *testing.T) {

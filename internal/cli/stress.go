@@ -87,6 +87,10 @@ of it, and bench merge joins what they measured (docs/machines.md):
   bench stress --matrix mine.yaml --resume
   bench stress --concurrent 16 --requests 128 --random-range-ratio 0.5 --random-prefix-len 400
   bench stress --request-rate 2 --num-prompts 500 --dataset-name sharegpt --dataset-path ShareGPT_V3.json --skip-bad-lines
+  bench stress --concurrent 8 --requests 64 --multi-turn --multi-turn-num-turns 4 --per-turn-input-len 60 --multi-turn-delay-ms 2000
+  bench stress --concurrent 8 --requests 64 --lora-modules sql chat --lora-assignment round-robin
+  bench stress --concurrent 4 --requests 8 --dataset-name random-mm --random-mm-bucket-config '{(512, 512, 1): 1}'
+  bench stress --concurrent 8 --requests 64 --endpoint completions --prompt-token-ids --out ids
   bench stress --max-ttft 1s --max-tpot 50ms --percentile 95    # at how many at once does that hold
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson

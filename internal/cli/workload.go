@@ -157,6 +157,8 @@ func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) er
 	}
 	chat := f.turns.on || f.dataset == datasetImages
 	switch {
+	case f.dataset == datasetRepetition && f.repetition.prefixes < 1:
+		return usagef("--prefix-repetition-num-prefixes %d: want 1 or more", f.repetition.prefixes)
 	case f.tokenIDs && endpoint != "completions":
 		return usagef("--prompt-token-ids needs --endpoint completions: a chat is text")
 	case chat && endpoint != "chat":
@@ -183,7 +185,7 @@ func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) er
 }
 
 func (f *loraFlags) check() error {
-	if f.assignment != record.AssignRandom && f.assignment != record.AssignRoundRobin {
+	if len(f.modules) > 0 && f.assignment != record.AssignRandom && f.assignment != record.AssignRoundRobin {
 		return usagef("--lora-assignment %q: want %s or %s", f.assignment, record.AssignRandom, record.AssignRoundRobin)
 	}
 	for i, name := range f.modules {
@@ -219,6 +221,7 @@ func (f *workloadFlags) workload(conversations int) record.Workload {
 	w := record.Workload{RangeRatio: f.rangeRatio, PrefixTokens: f.prefixLen}
 	if f.fromFile() {
 		w = f.of
+		w.Dataset = f.dataset // also before it was read
 	}
 	if f.dataset == datasetRepetition {
 		w.PrefixTokens, w.Prefixes = f.repetition.prefix, f.repetition.prefixes

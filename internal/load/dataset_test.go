@@ -88,6 +88,85 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
+// TestReadConversations: every answer ends a turn; what stands before the first question goes with it.
+func TestReadConversations(t *testing.T) {
+	text, err := os.ReadFile("testdata/talks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ReadDataset(ShareGPT, true, strings.NewReader(string(text)))
+	if err != nil || len(d.Samples) != 3 || len(d.Samples[0].More) != 0 || len(d.Samples[1].More) != 1 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if m := d.Samples[1].More[0]; m.Messages[0].Content != "And a second one?" || m.Reply != "The Nakdong." || len(m.Messages) != 1 {
+		t.Errorf("%+v", m)
+	}
+	system, user, answer := `{"role":"system","content":"s"}`, `{"role":"user","content":"q"}`, `{"role":"assistant","content":"a"}`
+	for messages, want := range map[string]string{
+		system + "," + user:                              "2/",
+		user + "," + answer + "," + user:                 "1/a 1/",
+		user + "," + answer + "," + user + "," + answer:  "1/a 1/a",
+		user + "," + user + "," + answer + "," + user:    "2/a 1/",
+		answer + "," + user:                              "!a question is due",
+		system:                                           "!not of the user",
+		user + "," + answer + "," + answer + "," + user:  "!a question is due",
+		user + `,{"role":"assistant","tool_calls":[{}]}`: "!calls tools",
+	} {
+		d, err := ReadDataset(Custom, true, strings.NewReader(`{"messages":[`+messages+`],"max_tokens":7}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why, refused := strings.CutPrefix(want, "!"); refused {
+			if len(d.Bad) != 1 || !strings.Contains(d.Bad[0].Why, why) {
+				t.Errorf("%s: %+v, want %q", messages, d.Bad, why)
+			}
+			continue
+		}
+		var got []string
+		for _, s := range d.Samples {
+			for _, turn := range append([]Turn{s.Turn}, s.More...) {
+				got = append(got, fmt.Sprintf("%d/%s", len(turn.Messages), turn.Reply))
+				if turn.OutputTokens != 7 {
+					t.Errorf("%s: %+v", messages, turn)
+				}
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, %+v, want %s", messages, got, d.Bad, want)
+		}
+	}
+}
+
+// TestReadTools: tools and what only some messages have are sent as they stand.
+func TestReadTools(t *testing.T) {
+	text, err := os.ReadFile("testdata/tools.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ReadDataset(Custom, false, strings.NewReader(string(text)))
+	if err != nil || len(d.Bad) != 0 || len(d.Samples) != 4 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	s := d.Samples[1]
+	if len(s.Tools) == 0 || string(s.ToolChoice) != `"auto"` || s.Messages[0].Raw != nil || s.Messages[1].Raw == nil || s.Messages[2].Raw == nil || s.Messages[2].Role != "tool" {
+		t.Errorf("%+v", s)
+	}
+	if d.Samples[3].Tools != nil || d.Samples[2].Messages[1].Raw != nil || d.Samples[2].Messages[1].Content != "Which bus goes to the harbour?" {
+		t.Errorf("%+v", d.Samples[2:])
+	}
+	for bad, why := range map[string]string{
+		`"tools":{}`: "no list of functions", `"tools":[]`: "no list of functions", `"tools":[{"type":"function"}]`: "no list of functions", `"tools":[7]`: "no list of functions",
+	} {
+		d, err := ReadDataset(Custom, false, strings.NewReader(`{"prompt":"q",`+bad+`}`))
+		if err != nil || len(d.Bad) != 1 || !strings.Contains(d.Bad[0].Why, why) {
+			t.Errorf("%s: %+v, %v", bad, d, err)
+		}
+	}
+	if d, err := ReadDataset(Custom, true, strings.NewReader(`{"prompt":"q","tools":[{"function":{"name":"f"}}]}`)); err != nil || len(d.Bad) != 1 || !strings.Contains(d.Bad[0].Why, "offers tools") {
+		t.Errorf("tools in a conversation: %+v, %v", d, err)
+	}
+}
+
 // FuzzReadDataset: whatever the bytes, no sample is without a question, and lines ascend.
 func FuzzReadDataset(f *testing.F) {
 	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json", "testdata/mooncake.jsonl", "testdata/azure.csv"} {

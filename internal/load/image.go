@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -109,20 +110,24 @@ func (m ImageMix) Draw(rng *rand.Rand) Size {
 // pixels would make them ten times as large.
 const noiseCell = 4
 
-// Noise is a PNG of coloured squares as a data URI: no two are equal, so that no cache of images helps.
+// Noise is a PNG of squares in 256 drawn colours as a data URI: no two are equal, so that no cache of images helps.
 func Noise(s Size, rng *rand.Rand) string {
-	img := image.NewRGBA(image.Rect(0, 0, s.Width, s.Height))
-	colours := make([]uint32, (s.Width+noiseCell-1)/noiseCell)
+	palette := make(color.Palette, 256)
+	for i := range palette {
+		c := rng.Uint32()
+		palette[i] = color.RGBA{byte(c), byte(c >> 8), byte(c >> 16), 0xff}
+	}
+	img := image.NewPaletted(image.Rect(0, 0, s.Width, s.Height), palette)
+	squares := make([]byte, (s.Width+noiseCell-1)/noiseCell)
 	for y := range s.Height {
 		if y%noiseCell == 0 {
-			for i := range colours {
-				colours[i] = rng.Uint32()
+			for i := range squares {
+				squares[i] = byte(rng.Uint32())
 			}
 		}
 		row := img.Pix[y*img.Stride:]
 		for x := range s.Width {
-			c := colours[x/noiseCell]
-			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = byte(c), byte(c>>8), byte(c>>16), 0xff
+			row[x] = squares[x/noiseCell]
 		}
 	}
 	var out bytes.Buffer

@@ -73,6 +73,9 @@ func parseCustom(line []byte, conversations bool) (Sample, error) {
 	if err := s.offer(r.Tools, r.ToolChoice); err != nil {
 		return s, err
 	}
+	if conversations && s.Tools != nil {
+		return s, errors.New("the conversation offers tools: nobody would answer what the server's own answers call")
+	}
 	if err := s.take(list, conversations); err != nil {
 		return s, err
 	}

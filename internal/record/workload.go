@@ -66,6 +66,7 @@ type Group struct {
 	Requests     int           `json:"requests"`
 	Succeeded    int           `json:"succeeded"`
 	PromptTokens *float64      `json:"avg_prompt_tokens"` // by usage
+	CachedTokens *float64      `json:"avg_cached_tokens"` // of the prompt; null where usage does not tell
 	OutputTokens *float64      `json:"avg_output_tokens"`
 	TTFT         *Distribution `json:"ttft_ms"`
 	TPOT         *Distribution `json:"tpot_ms"`

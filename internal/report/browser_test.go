@@ -190,7 +190,8 @@ func TestPagesInABrowser(t *testing.T) {
 		}
 		axe = string(data)
 	}
-	for name, in := range map[string]Input{"nine": nine(t), "one": one(t), "forty": forty(t), "hostile": hostileRun(t)} {
+	for name, in := range map[string]Input{"nine": nine(t), "one": one(t),
+		"loaded": loaded(t), "forty": forty(t), "hostile": hostileRun(t)} {
 		for _, lang := range []string{English, Korean} {
 			page := "report.html"
 			if lang == Korean {

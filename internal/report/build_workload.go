@@ -11,14 +11,17 @@ import (
 )
 
 var (
-	wWorkloads = tr("What requests were", "요청 내용")
-	wPrompts   = tr("Requests", "요청")
-	wByTurn    = tr("By turn of the conversation: %s", "대화 순번별: %s")
-	wByAdapter = tr("By LoRA adapter: %s", "LoRA 어댑터별: %s")
-	wTurn      = tr("Turn", "순번")
-	wAdapter   = tr("Adapter", "어댑터")
-	wPromptTok = tr("Prompt tokens", "프롬프트 토큰")
-	wAnswerTok = tr("Answer tokens", "응답 토큰")
+	wWorkloads  = tr("What requests were", "요청 내용")
+	wPrompts    = tr("Requests", "요청")
+	wByTurn     = tr("By turn: %s", "대화 순번별: %s")
+	wByAdapter  = tr("By adapter: %s", "LoRA 어댑터별: %s")
+	wTurn       = tr("Turn", "순번")
+	wAdapter    = tr("Adapter", "어댑터")
+	wPromptTok  = tr("Prompt", "프롬프트")
+	wCached     = tr("Cached", "캐시")
+	wAnswerTok  = tr("Answer", "응답")
+	wGroupsNote = tr("Prompt, cached, answer: mean tokens by usage. Cached is there where the server tells it.",
+		"프롬프트, 캐시, 응답: usage 기준 평균 토큰 수. 캐시는 서버가 알려 줄 때만 표시됩니다.")
 	wTalks     = tr("Conversations", "대화")
 	wWhole     = tr("Whole", "완료")
 	wNotSent   = tr("Turns not sent", "보내지 않은 순번")
@@ -55,9 +58,14 @@ func (b builder) workloads(s *section) {
 		}
 	}
 	s.table(told)
+	grouped := false
 	for _, r := range all {
 		s.table(b.groups(r, record.ByTurn, b.f(wByTurn, r.TestID), wTurn))
 		s.table(b.groups(r, record.ByAdapter, b.f(wByAdapter, r.TestID), wAdapter))
+		grouped = grouped || len(r.Detail.Groups) > 0
+	}
+	if grouped {
+		s.para(b.t(wGroupsNote))
 	}
 	if t := b.conversations(all); len(t.rows) > 0 {
 		s.table(t)
@@ -94,14 +102,14 @@ func (b builder) describe(w record.Workload) string {
 	say(w.ThinkMS > 0 && w.ThinkRangeRatio == 0, "%d ms of thinking", "생각 시간 %d ms", w.ThinkMS)
 	say(w.ThinkMS > 0 && w.ThinkRangeRatio > 0, "%d ms ± %s of thinking", "생각 시간 %d ms ± %s", w.ThinkMS, percentOf(w.ThinkRangeRatio))
 	say(w.Adapters != "", "LoRA adapters %s, %s", "LoRA 어댑터 %s, %s", strings.ReplaceAll(w.Adapters, ",", ", "), w.AdapterAssignment)
-	say(w.Images > 0, "%d images a request", "요청당 이미지 %d개", w.Images)
+	say(w.Images > 0, "images a request: %d", "요청당 이미지: %d", w.Images)
 	say(w.Tools > 0, "%d of a repeat offer tools", "반복마다 %d개 요청이 도구를 제공", w.Tools)
 	return strings.Join(parts, "; ")
 }
 
 func (b builder) groups(r record.Record, by, caption string, name record.Text) *table {
 	t := &table{caption: b.of(caption), columns: []column{{title: b.t(name)}, {title: "n", right: true}, {title: b.t(wPromptTok), right: true},
-		{title: b.t(wAnswerTok), right: true}, {title: "TTFT ms", right: true}, {title: "p50", right: true}, {title: "p95", right: true},
+		{title: b.t(wCached), right: true}, {title: b.t(wAnswerTok), right: true}, {title: "TTFT ms", right: true}, {title: "p50", right: true}, {title: "p95", right: true},
 		{title: "TPOT ms", right: true}, {title: "Latency ms", right: true}, {title: b.t(wSuccess), right: true}}}
 	for _, g := range r.Detail.Groups {
 		if g.By != by {
@@ -109,7 +117,7 @@ func (b builder) groups(r record.Record, by, caption string, name record.Text) *
 		}
 		ttft := orNone(g.TTFT)
 		share := float64(g.Succeeded) / float64(g.Requests)
-		t.rows = append(t.rows, row(g.Name, strconv.Itoa(g.Requests), figureOf(g.PromptTokens), figureOf(g.OutputTokens), figureOf(meanIn(g.TTFT)),
+		t.rows = append(t.rows, row(g.Name, strconv.Itoa(g.Requests), figureOf(g.PromptTokens), figureOf(g.CachedTokens), figureOf(g.OutputTokens), figureOf(meanIn(g.TTFT)),
 			figureOf(ttft.P50), figureOf(ttft.P95), figureOf(meanIn(g.TPOT)), figureOf(meanIn(g.Latency)), percent(&share)))
 	}
 	return t

@@ -55,7 +55,8 @@ func written(t *testing.T, in Input, langs ...string) files {
 }
 
 func inputs(t *testing.T) map[string]Input {
-	return map[string]Input{"one": one(t), "nine": nine(t), "forty": forty(t), "nothing": {}}
+	return map[string]Input{"one": one(t),
+		"loaded": loaded(t), "nine": nine(t), "forty": forty(t), "nothing": {}}
 }
 
 func TestWriteAll(t *testing.T) {

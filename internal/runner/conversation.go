@@ -26,8 +26,13 @@ func (r *run) talks(ctx context.Context, t record.Test, w work, n, attempt int) 
 	index := 0
 	for c, turns := range w.turns {
 		k := &talk{number: c + 1, index: index}
-		// One salt a conversation: its turns may find each other, and nothing else. What is shared by intent has its own.
-		salt := r.Prompts.Salt(load.Key{Test: t.ID, Run: n, Index: c, Attempt: attempt})
+		// One salt a conversation: its turns may find each other, and nothing else. Those of a dataset may find what they have
+		// in common, as its single requests do, and what is shared by intent has its own.
+		key := load.Key{Test: t.ID, Run: n, Index: c, Attempt: attempt}
+		if t.Workload.Dataset != "" {
+			key.Index = 0
+		}
+		salt := r.Prompts.Salt(key)
 		for i := range turns {
 			p, err := r.question(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: index, Attempt: attempt}, c, i)
 			if err != nil {

@@ -22,6 +22,10 @@ func Expect(tests []record.Test, s record.Settings, perToken time.Duration) time
 		}
 		waves := (t.Requests + t.Concurrent - 1) / t.Concurrent
 		total += time.Duration((s.Warmup+t.Runs*waves)*t.OutputTokens) * perToken
+		if w := t.Workload; w != nil && w.Conversations > 0 { // the first question of each is asked at once
+			thinks := (t.Requests - w.Conversations + t.Concurrent - 1) / t.Concurrent
+			total += time.Duration(t.Runs*thinks*w.ThinkMS) * time.Millisecond
+		}
 	}
 	return total
 }

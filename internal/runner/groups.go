@@ -48,6 +48,7 @@ func groups(all []record.Request, by string, name func(record.Request) string) [
 		ok := successes(of[n])
 		out = append(out, record.Group{By: by, Name: n, Requests: len(of[n]), Succeeded: len(ok),
 			PromptTokens: meanCount(ok, func(r record.Request) *int { return r.PromptTokens }),
+			CachedTokens: meanCount(ok, func(r record.Request) *int { return r.CachedTokens }),
 			OutputTokens: meanCount(ok, func(r record.Request) *int { return r.CompletionTokens }),
 			TTFT:         distribution(durations(ok, (*record.Request).TTFT)), TPOT: distribution(durations(ok, (*record.Request).TPOT)),
 			Latency: distribution(durations(ok, (*record.Request).Latency))})

@@ -36,7 +36,7 @@ func openRun(t *testing.T, settings string, change func(*rig), tests ...record.T
 		if err := runner.Run(t.Context(), r.opts, tests); err != nil {
 			t.Error(err)
 		}
-		recs = r.records(record.OpenFile)
+		recs = r.records(tests[0].RecordFile())
 		for _, rec := range recs {
 			all, err := r.folder.ReadRequests(rec.Detail.Files.Requests)
 			if err != nil {

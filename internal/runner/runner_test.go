@@ -36,9 +36,19 @@ type target struct{ *vllm.Client }
 func (t target) Alive(ctx context.Context) error                         { return t.Health(ctx) }
 func (t target) Scrape(ctx context.Context) (record.ServerSample, error) { return t.Metrics(ctx) }
 func (t target) Prepare(p runner.Prompt) (runner.Send, error) {
-	prepared, err := t.Client.Prepare(vllm.Generate{Endpoint: vllm.Chat, Prompt: p.Text, AskedPromptTokens: p.Tokens,
+	var messages []vllm.Message
+	for _, m := range p.Messages {
+		messages = append(messages, vllm.Message(m))
+	}
+	prepared, err := t.Client.Prepare(vllm.Generate{Endpoint: vllm.Chat, Prompt: p.Text, Messages: messages, AskedPromptTokens: p.Tokens,
 		MaxTokens: p.OutputTokens, Temperature: 0.7, IgnoreEOS: true, CacheSalt: p.Salt})
-	return func(ctx context.Context) record.Request { return t.Client.Send(ctx, prepared) }, err
+	return func(ctx context.Context) record.Request {
+		r, text := t.Client.SendText(ctx, prepared)
+		if p.Answer != nil {
+			*p.Answer = text
+		}
+		return r
+	}, err
 }
 
 type counter struct{ *vllm.Client }

@@ -96,7 +96,7 @@ func (f fields) content(raw json.RawMessage) ([]part, *apiError) {
 	return parts, nil
 }
 
-// readImage decodes an image given as a data URI, as vLLM does, and returns a hash of its bytes, which is never 0.
+// readImage reads the head of an image given as a data URI and returns a hash of its bytes, which is never 0.
 func readImage(uri string) (uint64, *apiError) {
 	_, data, ok := strings.Cut(uri, ";base64,")
 	if !ok || !strings.HasPrefix(uri, "data:image/") {
@@ -106,7 +106,7 @@ func readImage(uri string) (uint64, *apiError) {
 	if err != nil {
 		return 0, badRequest("", "Failed to load image: %v", err)
 	}
-	if _, _, err := image.Decode(bytes.NewReader(raw)); err != nil {
+	if _, _, err := image.DecodeConfig(bytes.NewReader(raw)); err != nil {
 		return 0, badRequest("", "Failed to load image: %v", err)
 	}
 	return hashText(0, string(raw)) | 1, nil

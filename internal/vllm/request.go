@@ -44,19 +44,23 @@ type Message struct {
 	Raw     json.RawMessage // the whole message, in place of the rest; nil where that says all
 }
 
-// MarshalJSON is the message as OpenAI's API has it.
+// MarshalJSON is the message as OpenAI's API has it. go-openai's own leaves an empty text out, which an answer may have.
 func (m Message) MarshalJSON() ([]byte, error) {
+	var content any = m.Content
 	switch {
 	case m.Raw != nil:
 		return m.Raw, nil
-	case len(m.Images) == 0:
-		return json.Marshal(openai.ChatCompletionMessage{Role: m.Role, Content: m.Content})
+	case len(m.Images) > 0:
+		parts := []openai.ChatMessagePart{{Type: openai.ChatMessagePartTypeText, Text: m.Content}}
+		for _, uri := range m.Images {
+			parts = append(parts, openai.ChatMessagePart{Type: openai.ChatMessagePartTypeImageURL, ImageURL: &openai.ChatMessageImageURL{URL: uri}})
+		}
+		content = parts
 	}
-	parts := []openai.ChatMessagePart{{Type: openai.ChatMessagePartTypeText, Text: m.Content}}
-	for _, uri := range m.Images {
-		parts = append(parts, openai.ChatMessagePart{Type: openai.ChatMessagePartTypeImageURL, ImageURL: &openai.ChatMessageImageURL{URL: uri}})
-	}
-	return json.Marshal(openai.ChatCompletionMessage{Role: m.Role, MultiContent: parts})
+	return json.Marshal(struct {
+		Role    string `json:"role"`
+		Content any    `json:"content"`
+	}{m.Role, content})
 }
 
 // messages are what the chat endpoint is sent.

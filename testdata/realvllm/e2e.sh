@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # e2e.sh BENCH: the whole job against a real vLLM on CPU: verify --wait while it loads, then T1–T9, every
-# request's length proven by the server's usage; then a second client, the simulator's conformance,
-# preemption, an engine that is killed, and queueing.
+# request's length proven by the server's usage; then token ids and conversations, a second client, the simulator's
+# conformance, preemption, an engine that is killed, and queueing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bench=($(realpath "$1"))
@@ -35,6 +35,12 @@ out=$(mktemp -d)
 "${bench[@]}" verify --base-url "http://127.0.0.1:$port" --wait 5m --out "$out/results"
 wait "$starting"
 "${bench[@]}" run --base-url "http://127.0.0.1:$port" --cooldown 1s --out "$out/results"
+
+# Prompts of token ids, of which half is shared, and conversations whose histories the server's prefix cache finds.
+"${bench[@]}" stress --base-url "http://127.0.0.1:$port" --concurrent 2 --requests 6 --runs 1 --warmup 1 --cooldown 0s --endpoint completions --prompt-token-ids \
+  --random-prefix-len 256 --input-tokens 60 --output-tokens 8 --out "$out/ids"
+"${bench[@]}" stress --base-url "http://127.0.0.1:$port" --concurrent 2 --requests 4 --runs 1 --warmup 1 --cooldown 0s --multi-turn --multi-turn-num-turns 3 \
+  --multi-turn-delay-ms 300 --per-turn-input-len 60 --input-tokens 200 --output-tokens 20 --out "$out/talks"
 
 # A second client that comes in the middle of a test: three answers at a time, four times.
 "${bench[@]}" stress --base-url "http://127.0.0.1:$port" --concurrent 2 --output-tokens 300 --runs 6 --cooldown 1s --out "$out/foreign" &
