@@ -50,9 +50,9 @@ type Client struct {
 	// plain leaves out vLLM's own fields of a request, noUsage the wish for usage: of a server that refuses them.
 	plain, noUsage atomic.Bool
 	healthPath     atomic.Pointer[string]
-	timeout               time.Duration
-	clock                 *clock.Clock
-	openai                *openai.Client
+	timeout        time.Duration
+	clock          *clock.Clock
+	openai         *openai.Client
 	// Two pools: a scrape must never take a connection that was opened for a measured request.
 	streams *pool
 	control *pool
