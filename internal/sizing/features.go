@@ -61,8 +61,7 @@ func engineFeature(s record.Server, add func(string, record.CheckState, record.T
 func metricsFeature(s record.Server, add func(string, record.CheckState, record.Text, record.Text)) {
 	blind := say("queueing, the KV cache and requests of others are not seen: a limit is found, its cause mostly not", "대기열, KV cache, 다른 클라이언트의 요청을 볼 수 없음: 한계는 찾지만 원인은 대부분 알 수 없음")
 	if !s.HasMetrics {
-		why := s.MetricsAbsent
-		add("metrics", record.CheckFailed, record.Text{En: why, Ko: why}, blind)
+		add("metrics", record.CheckFailed, say("/metrics cannot be read (%s)", "/metrics를 읽을 수 없음 (%s)", s.MetricsAbsent), blind)
 		return
 	}
 	lacks := strings.Join(s.MetricsLack, ", ")

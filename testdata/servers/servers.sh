@@ -31,11 +31,11 @@ install() {
   fi
 }
 
-# measured NAME FLAGS…: verify, then a test below and one above what the server computes at once.
+# measured NAME MATRIX FLAGS…: verify, then a test below and one above what the server computes at once.
 measured() {
-  local name=$1; shift
+  local name=$1 matrix=$2; shift 2
   "$bench" verify --base-url "http://127.0.0.1:$port" --wait 3m --out "$out/$name" "$@"
-  "$bench" stress --base-url "http://127.0.0.1:$port" --matrix "$here/matrix.yaml" --cooldown 0s --out "$out/$name" "$@"
+  "$bench" stress --base-url "http://127.0.0.1:$port" --matrix "$here/$matrix" --cooldown 0s --out "$out/$name" "$@"
   "$bench" analyze --out "$out/$name" >/dev/null
 }
 
@@ -52,7 +52,7 @@ if why=$(install llamacpp --only-binary :all: -r "$here/requirements.txt"); then
   [ -f "$model" ] || "$home/venv/bin/python" "$here/make_gguf.py" "$model"
   "$home/venv/bin/python" "$here/llamacpp.py" "$model" "$port" 4 8192 >"$home/llamacpp.server.log" 2>&1 &
   pids+=($!)
-  measured llamacpp
+  measured llamacpp four-slots.yaml
   "$bench" stress --base-url "http://127.0.0.1:$port" --concurrent 4 --requests 6 --runs 2 --cooldown 0s --dataset-name custom \
     --dataset-path "$here/dataset.jsonl" --out "$out/dataset"
   stop
@@ -67,7 +67,7 @@ elif why=$(install accelerate --no-deps --target "$home/accelerate" accelerate==
   PYTHONPATH=$home/accelerate HF_HOME=$home/hf HF_HUB_OFFLINE=1 "$vllm/bin/transformers" serve "$root/.vllm-run/tiny-gemma" --device cpu \
     --host 127.0.0.1 --port "$port" >"$home/transformers.server.log" 2>&1 &
   pids+=($!)
-  measured transformers --served-model "$root/.vllm-run/tiny-gemma"
+  measured transformers one-at-a-time.yaml --timeout 5m --served-model "$root/.vllm-run/tiny-gemma"
   stop
 else
   skip transformers "$why"
