@@ -11,6 +11,9 @@ type OpenPlan struct {
 	StartNS int64           // on the clock of now: what Due counts from
 	Due     []time.Duration // after the start, ascending
 	Most    int             // in flight; a request beyond it is held back until one has ended. 0 = no bound
+	// Nap, if not nil, sleeps for a short time more exactly than a timer does, and may wake early. It must be nil on
+	// virtual time.
+	Nap func(time.Duration)
 	// Stopped, if not nil, is asked before each launch and while waiting for one; once it says true nothing more is
 	// launched and those in flight end by themselves. It must be safe for concurrent use.
 	Stopped func() bool
@@ -22,6 +25,9 @@ type OpenSend func(ctx context.Context, index int, dueNS, heldNS int64)
 
 // stopPoll is how often a load that waits for its next request asks whether it is to stop.
 const stopPoll = 100 * time.Millisecond
+
+// napAhead is how long before its instant a request is waited for by naps: longer than a timer is late by itself.
+const napAhead = 1500 * time.Microsecond
 
 // Open sends each request of the plan at its instant, waits for all, and returns how many it launched (indexes 0 to that
 // number). One goroutine keeps the schedule: each instant is the start's plus the index's own, so that a late request makes
@@ -72,6 +78,13 @@ func (o *opening) until(ctx context.Context, atNS int64) bool {
 		wait := time.Duration(atNS - o.now())
 		if wait <= 0 {
 			return true
+		}
+		if o.plan.Nap != nil {
+			if wait <= napAhead {
+				o.plan.Nap(wait)
+				continue
+			}
+			wait -= napAhead
 		}
 		o.timer.Reset(min(wait, stopPoll))
 		select {
