@@ -22,7 +22,8 @@ const (
 	manyRequests = 1_000_000
 	// manyTests is how many tests the folder with the longest report holds.
 	manyTests = 200
-	// restBound is the memory that analysis of the largest folder may take: a twentieth of its million records in memory.
+	// restBound is the memory that analysis of the largest folder may take: more than thrice what a small one needs is a
+	// sign that requests are kept.
 	restBound = 150 << 20
 )
 
