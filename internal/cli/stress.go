@@ -56,8 +56,9 @@ func (a *app) stressCommand() *cobra.Command {
 		Short: "Run the concurrency matrix T1–T9 (plan, phase 3), or one test of it",
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
-Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
-It writes concurrent_results.json, a record as each test ends.
+Enter or s; q stops after the running test. A single-request test of a shape is
+measured first where there is none. It writes concurrent_results.json, a record as
+each test ends.
 
 --request-rate and --ramp-up-strategy make one test of an open load instead:
 requests are sent when a schedule has them due, whatever the server answers, as
