@@ -56,7 +56,7 @@ func (a *app) stressCommand() *cobra.Command {
 Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
 It writes concurrent_results.json, a record as each test ends.
 
---request-rate and --ramp-up-strategy make one test of an open load instead:
+--request-rate and --ramp-up-strategy make tests of an open load instead:
 requests are sent when a schedule has them due, whatever the server answers, as
 users do. It writes open_results.json, with every time measured twice: from the
 send, and from the instant the request was due. A load that the server cannot
