@@ -297,6 +297,9 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	if m.load.arrivals.find {
 		a.status("then up to %d tests more in search of the largest rate that holds the objective", analysis.MaxRungs)
 	}
+	if p, err := m.load.arrivals.probes(); p != nil && err == nil {
+		a.status("beside each load but a baseline a probe of %d/%d tokens, %g a second, kept apart", p.InputTokens, p.OutputTokens, p.RequestRate)
+	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
 	}
