@@ -41,9 +41,11 @@ lint: ## gofmt, vet, staticcheck
 	go tool staticcheck ./...
 
 .PHONY: bench
-bench: ## cost of the measuring path, of thousands of streams, of the start, and of the rest
-	BENCH_COST=1 go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart)$$' -v ./internal/vllm
+bench: ## what the program itself costs: microbenchmarks, then the tables of docs/performance.md
 	go test -run '^$$' -bench . -benchmem ./internal/vllm ./internal/load ./internal/sim ./internal/gpu ./internal/sizing ./internal/capacity ./internal/report ./internal/cli
+	@mkdir -p bin; rm -f bin/performance.md
+	BENCH_COST=1 BENCH_TABLES=$(CURDIR)/bin/performance.md go test -count=1 -timeout 30m -run '^(TestCost|TestScale|TestStart|TestRest)$$' ./internal/vllm
+	@cat bin/performance.md
 
 .PHONY: accuracy
 accuracy: ## hold the model of memory and speed against published rows; rewrites docs/accuracy.md
@@ -52,6 +54,10 @@ accuracy: ## hold the model of memory and speed against published rows; rewrites
 .PHONY: stamps
 stamps: ## errors of the stamps beside a bare C client's, printed and held to their limits
 	BENCH_STAMPS=1 go test -count=1 -run TestStamps -v ./internal/vllm
+
+.PHONY: truth
+truth: ## errors of the figures while processors, collector, disk or screen are disturbed: each within its limit, or with a finding
+	BENCH_TRUTH=1 go test -count=1 -run '^TestTruth$$' -v ./internal/vllm
 
 .PHONY: pages
 pages: ## the report in a real Chromium: network, widths, print, sorting, axe's rules; says so where there is none
@@ -62,8 +68,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: hostile
-hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders
-	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles' -v ./internal/cli
+hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders, loads from many machines
+	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles|TestManyMachines|TestClosedShards' -v ./internal/cli
 
 .PHONY: e2e
 e2e: build hostile ## all that takes long: hostile servers, kills, fuzzing, and T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)

@@ -17,7 +17,7 @@ var rows = map[string]int{
 	"runner": 3, "analysis": 3, "sizing": 3, "compare": 3,
 	"load": 2, "vllm": 2, "gpu": 2, "sim": 2,
 	"record": 1, "capacity": 1,
-	"catalog": 0, "stats": 0, "unit": 0, "clock": 0,
+	"catalog": 0, "stats": 0, "unit": 0, "clock": 0, "display": 0,
 }
 
 // owners: each dependency is imported by one package.

@@ -16,6 +16,11 @@ func (l *ladder) advised(limit record.Limit) record.Limit {
 }
 
 func (l *ladder) advice(cause record.Cause) record.Text {
+	if l.other != "" {
+		if text, ok := l.adviceElsewhere(cause); ok {
+			return text
+		}
+	}
 	switch cause {
 	case record.CauseKVCache:
 		return l.moreKV()
@@ -48,6 +53,27 @@ func (l *ladder) advice(cause record.Cause) record.Text {
 		return l.moreToKnow()
 	}
 	return record.Text{}
+}
+
+// slotFlags are what other servers call the number of requests they compute at once.
+var slotFlags = map[string]string{record.EngineLlamaCpp: "--parallel", record.EngineSGLang: "--max-running-requests", record.EngineOllama: "OLLAMA_NUM_PARALLEL"}
+
+// adviceElsewhere is what would move a limit of another server than vLLM, where vLLM's flags would be the answer.
+func (l *ladder) adviceElsewhere(cause record.Cause) (record.Text, bool) {
+	switch cause {
+	case record.CauseSchedulerSlots:
+		if flag := slotFlags[l.other]; flag != "" {
+			return say("a higher `%[1]s` of %[2]s lets more run at once, as far as its memory allows", "%[2]s의 `%[1]s`를 높이면 메모리가 허용하는 만큼 더 많은 요청이 함께 실행됨", flag, l.other), true
+		}
+		return say("the server's own setting for requests at once lets more run", "서버의 동시 처리 수 설정을 높이면 더 많은 요청이 함께 실행됨"), true
+	case record.CauseKVCache, record.CauseOutOfMemory:
+		return say("more room for requests: a smaller context for each, quantised weights or KV cache, or another card", "요청에 쓸 메모리를 늘림: 요청당 컨텍스트 축소, 가중치나 KV cache 양자화, 또는 다른 GPU"), true
+	case record.CauseMemoryBandwidth:
+		return say("each step reads the weights and the KV cache: fewer bits for either, or a card with faster memory", "매 스텝마다 가중치와 KV cache를 읽음: 둘 중 하나의 비트를 줄이거나 메모리가 더 빠른 GPU가 필요함"), true
+	case record.CauseUnknown:
+		return say("what this server does not tell cannot prove a cause; the list of what it has and lacks is with the environment", "이 서버가 알려 주지 않는 것으로는 원인을 증명할 수 없음. 지원 여부 목록은 환경 항목에 있음"), true
+	}
+	return record.Text{}, false
 }
 
 // moreSlots is what `--max-num-seqs` would do, with how much room the KV cache had.

@@ -33,6 +33,10 @@ func Analyze(in Input) (record.Analysis, error) {
 		Schema:    record.SchemaAnalysis,
 		Simulated: simulated(in),
 		Ladders:   []record.Ladder{},
+		Rates:     []record.RateLadder{},
+	}
+	for _, l := range buildRates(in) {
+		doc.Rates = append(doc.Rates, l.judge())
 	}
 	ladders := buildLadders(in)
 	for _, l := range ladders {
@@ -63,6 +67,8 @@ type ladder struct {
 	leftOut       []record.LeftOut // in the order of all
 	base          *record.Baseline // of this shape; nil where none was measured
 	machine       *Machine         // nil where it is not known
+	other         string           // which other server than vLLM was measured; "" for vLLM
+	slots         int              // requests the server says to compute at once; 0 where it does not
 }
 
 // rung is one test of a ladder.
@@ -84,7 +90,7 @@ func buildLadders(in Input) []*ladder {
 		key := shape{rec.InputTokens, rec.MaxOutputTokens, sloKey(rec.Detail.SLO), workloadOf(rec)}
 		l := byShape[key]
 		if l == nil {
-			l = &ladder{input: key.input, output: key.output, slo: key.slo, workload: key.workload, machine: in.Machine}
+			l = &ladder{input: key.input, output: key.output, slo: key.slo, workload: key.workload, machine: in.Machine, other: otherServer(in.Run.Server), slots: in.Run.Server.Slots}
 			byShape[key] = l
 			ladders = append(ladders, l)
 		}
@@ -105,6 +111,17 @@ func buildLadders(in Input) []*ladder {
 		return cmp.Or(cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output), cmp.Compare(a.slo, b.slo))
 	})
 	return ladders
+}
+
+// otherServer names a server that is not vLLM. Folders of versions that did not look were all taken for vLLM's.
+func otherServer(s record.Server) string {
+	switch {
+	case s.Engine == "" && s.Features != nil:
+		return "this server"
+	case s.Engine == record.EngineVLLM:
+		return ""
+	}
+	return s.Engine
 }
 
 // workloadOf is what a test's requests are beyond their lengths: those of another are another ladder.

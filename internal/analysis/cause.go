@@ -124,8 +124,13 @@ func noRoom(r rung) []record.Text {
 // slotsFull returns evidence that the scheduler ran no more requests at once than a fixed number
 // below the concurrency, with room left in the KV cache, or nil. Two rungs must show the same
 // number: one alone could be a server that had not yet taken all requests in when it was scraped.
+// One is enough where the server itself tells the number.
 func (l *ladder) slotsFull(r rung) []record.Text {
 	s := r.rec.Detail.ServerDelta
+	if l.slots > 0 && s != nil && s.MaxRunning != nil && s.MaxWaiting != nil && *s.MaxRunning == float64(l.slots) && *s.MaxWaiting > 0 {
+		return []record.Text{say("%s: %s requests running, as many as the server says to compute at once, and up to %s waiting",
+			"%s: 실행 중인 요청 %s개(서버가 알려 준 동시 처리 수와 같음), 대기 최대 %s개", r.rec.TestID, count(*s.MaxRunning), count(*s.MaxWaiting))}
+	}
 	if s == nil || s.Samples < minSamples || s.MaxRunning == nil || s.MaxWaiting == nil ||
 		s.MaxKVUsage == nil || s.Preemptions == nil {
 		return nil

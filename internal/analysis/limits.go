@@ -61,7 +61,7 @@ func (l *ladder) noMemoryLimit() record.Limit {
 	limit := record.Limit{Low: new(top)}
 	var evidence []record.Text
 	fullest := l.fullest()
-	kv := say("; how full the KV cache was is unknown (no /metrics)", "; KV cache 사용률은 알 수 없음 (/metrics 없음)")
+	kv := say("; how full the KV cache was is unknown (the server does not tell)", "; KV cache 사용률은 알 수 없음 (서버가 알려 주지 않음)")
 	if fullest.n != 0 {
 		usage := percent(*fullest.rec.Detail.ServerDelta.MaxKVUsage)
 		evidence = append(evidence, say("%s: KV cache usage at most %s", "%s: KV cache 사용률 최대 %s", fullest.rec.TestID, usage))

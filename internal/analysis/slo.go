@@ -92,24 +92,49 @@ func (l *ladder) sloLimit() *record.Limit {
 			": %s개에서 만족(반복 %d/%d), %s개에서 깨짐(만족한 반복 %d/%d)", count(holds.n), holds.rec.Detail.SLO.HeldRepeats, holds.rec.Detail.SLO.Repeats,
 			count(breaks.n), breaks.rec.Detail.SLO.HeldRepeats, breaks.rec.Detail.SLO.Repeats))
 	}
+	if burstAlone(*breaks) {
+		note = join("", note, say("; at %s the opening burst alone breaks it: what is sent after it is within",
+			"; %s개에서는 첫 동시 전송만 기준을 넘고 그 뒤의 요청은 지킴", count(breaks.n)))
+	}
 	at.Reached = true
 	cause, why := l.causeOf(*breaks)
 	at.Cause = cause
 	return new(noted(at, note, append(evidence, why...)...))
 }
 
+// burstAlone says whether a test breaks its objective by the requests of its opening bursts and by no others: users seldom come
+// all at one instant.
+func burstAlone(r rung) bool {
+	res := r.rec.Detail.SLO
+	for _, m := range res.Metrics {
+		if m.ShareSteady == nil || *m.ShareSteady < res.SLO.Percentile/100 {
+			return false
+		}
+	}
+	return r.rec.Detail.OpenLoad == nil && len(res.Metrics) > 0
+}
+
 // sloEvidence is what a rung measured against its limits.
 func sloEvidence(r rung) record.Text {
-	var parts []string
+	var parts []record.Text
 	for _, m := range r.rec.Detail.SLO.Metrics {
 		value := "–"
 		if m.ValueMS != nil {
 			value = millis(*m.ValueMS)
 		}
-		parts = append(parts, metricNames[m.Metric]+" "+value+" ("+percent(m.Share)+")")
+		within := same(percent(m.Share))
+		switch {
+		case m.ShareSteady == nil && r.rec.Detail.OpenLoad != nil:
+			within = say("%s, no steady part", "%s, 정상 상태 구간 없음", percent(m.Share))
+		case m.ShareSteady == nil:
+		case r.rec.Detail.OpenLoad != nil:
+			within = say("%s, steady %s", "%s, 정상 상태 %s", percent(m.Share), percent(*m.ShareSteady))
+		default:
+			within = say("%s, after the opening burst %s", "%s, 첫 동시 전송 이후 %s", percent(m.Share), percent(*m.ShareSteady))
+		}
+		parts = append(parts, join("", same(metricNames[m.Metric]+" "+value+" ("), within, same(")")))
 	}
-	text := strings.Join(parts, ", ")
-	return say("%s: %s within", "%s: %s 이내", r.rec.TestID, text)
+	return say("%s: %s within", "%s: %s 이내", r.rec.TestID, join(", ", parts...))
 }
 
 var metricNames = map[string]string{"ttft": "TTFT", "tpot": "TPOT", "total_latency": "latency"}

@@ -66,16 +66,18 @@ func (r csvRow) number(name string) float64 {
 	return 0
 }
 
-// nearest returns the n candidates that take the fewest edits to become name, nearest first. A
-// candidate that contains name, or is contained in it, comes before any that is only similar.
+// nearest returns the n candidates that begin most like name, nearest first; of those that begin alike the ones that take
+// the fewest edits to become name. A candidate that contains name, or is contained in it, comes before any that is only
+// similar.
 func nearest(name string, candidates []string, n int) []string {
 	name = strings.ToLower(name)
 	cost := make(map[string]int)
 	for _, c := range candidates {
 		lower := strings.ToLower(c)
-		cost[c] = editDistance(name, lower)
+		whole, begin := EditDistance(name, lower)
+		cost[c] = 1000*begin + whole
 		if name != "" && (strings.Contains(lower, name) || strings.Contains(name, lower)) {
-			cost[c] -= 1000
+			cost[c] -= 1000_000
 		}
 	}
 	sorted := slices.SortedFunc(maps.Keys(cost), func(a, b string) int {
@@ -87,9 +89,9 @@ func nearest(name string, candidates []string, n int) []string {
 	return sorted[:min(n, len(sorted))]
 }
 
-// editDistance is the number of insertions, deletions and replacements from a to b (Levenshtein).
-// Only the first 100 bytes count, so that a hostile name costs nothing.
-func editDistance(a, b string) int {
+// EditDistance is the number of insertions, deletions and replacements from a to b (Levenshtein), and from a to the
+// beginning of b that is nearest to it. Only the first 100 bytes count, so that a hostile name costs nothing.
+func EditDistance(a, b string) (whole, begin int) {
 	a, b = a[:min(100, len(a))], b[:min(100, len(b))]
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -107,5 +109,5 @@ func editDistance(a, b string) int {
 			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
 		}
 	}
-	return row[len(b)]
+	return row[len(b)], slices.Min(row)
 }

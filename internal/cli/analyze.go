@@ -27,8 +27,11 @@ It writes analysis.json, charts/ and the report as Markdown and as one HTML file
 Without --out it takes the results here, if only one folder can be meant.`,
 		Example: `  bench analyze
   bench analyze --out results --lang ko`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if err := o.check(); err != nil {
+				return err
+			}
 			if !c.Flags().Changed("out") {
 				if o.dir, err = a.onlyFolder(); err != nil {
 					return err
@@ -43,9 +46,6 @@ Without --out it takes the results here, if only one folder can be meant.`,
 }
 
 func (a *app) analyze(o *outFlags) error {
-	if err := o.check(); err != nil {
-		return err
-	}
 	if _, err := record.OpenFolder(o.dir); err != nil { // looking must not make a folder
 		return err
 	}

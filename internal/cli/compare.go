@@ -39,7 +39,7 @@ Without A, or both, the sides are the results here, the older one A, if only two
 It exits with 3 if any figure is worse, with --max-regression if any is worse by more than that.`,
 		Example: `  bench compare results-0.19 results-0.20
   bench compare main.results branch.results --max-regression 5% --markdown`,
-		Args: cobra.MaximumNArgs(2),
+		Args: words(0, 2, "two sides"),
 		RunE: func(c *cobra.Command, args []string) error {
 			sideA, sideB, err := a.twoFolders(args)
 			if err != nil {
@@ -97,7 +97,7 @@ func readSide(name string) (compare.Side, error) {
 	s := compare.Side{Name: name, Source: record.SourceBench}
 	info, err := os.Stat(name)
 	if err != nil {
-		return s, fmt.Errorf("nothing to compare: %w", err)
+		return s, fmt.Errorf("nothing to compare: %s: no such folder or file", name)
 	}
 	if !info.IsDir() {
 		return s, addFile(&s, name)

@@ -11,7 +11,7 @@ func completeFlags(c *cobra.Command) {
 	words := map[string][]string{
 		"model":         catalog.ModelIDs(),
 		"lang":          {"en", "ko"},
-		"gpu-telemetry": {"auto", "nvml", "nvidia-smi", "none"},
+		"gpu-telemetry": telemetryModes[:],
 		"endpoint":      {"chat", "completions"},
 		"load":          {"closed", "burst"},
 		"format":        {"csv", "jsonl", "benchfmt", "prometheus"},

@@ -19,8 +19,8 @@ import (
 )
 
 // settleWorkload finds out from the server what of a workload only it can tell, and refuses what it does not serve.
-// t is the test as far as it is known, answers the length of answers that was asked for; 0 for none.
-func (a *app) settleWorkload(ctx context.Context, l *loadFlags, s *server, t record.Test, answers int) error {
+// plan is the tests as far as they are known, answers the length of answers that was asked for; 0 for none.
+func (a *app) settleWorkload(ctx context.Context, l *loadFlags, s *server, plan []record.Test, answers int) error {
 	f := &l.workload
 	for _, name := range f.lora.modules {
 		if slices.Contains(s.info.Adapters, name) {
@@ -42,13 +42,28 @@ func (a *app) settleWorkload(ctx context.Context, l *loadFlags, s *server, t rec
 		}
 	}
 	if f.fromFile() {
-		n := t.Requests
-		if t.Workload != nil && t.Workload.Conversations > 0 {
-			n = t.Workload.Conversations
-		}
-		return a.readDataset(ctx, l, s, n, answers)
+		return a.readRequests(ctx, l, s, plan, answers)
 	}
 	return nil
+}
+
+// readRequests takes the requests, or conversations, that the tests need from the dataset or the trace.
+func (a *app) readRequests(ctx context.Context, l *loadFlags, s *server, plan []record.Test, outputTokens int) error {
+	n := 0
+	for _, t := range plan {
+		if t.Workload != nil && t.Workload.Conversations > 0 {
+			n = max(n, t.Workload.Conversations)
+		} else {
+			n = max(n, t.Requests)
+		}
+	}
+	if !load.IsTrace(l.workload.dataset) {
+		return a.readDataset(ctx, l, s, n, outputTokens)
+	}
+	if plan[0].Arrivals != nil && plan[0].Arrivals.Trace != nil {
+		n = l.arrivals.prompts // 0: as many as there are
+	}
+	return a.readTrace(ctx, l, s, n)
 }
 
 // Token ids are drawn from a range below most special tokens of the vocabularies in use, and above those that some begin with;
@@ -116,17 +131,9 @@ func (a *app) settleImages(ctx context.Context, l *loadFlags, s *server) error {
 // own answer is.
 func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, n, outputTokens int) error {
 	f := &l.workload
-	file, err := os.Open(f.path)
+	d, err := f.read()
 	if err != nil {
-		return usagef("--dataset-path: %w", err)
-	}
-	defer file.Close()
-	d, err := load.ReadDataset(f.dataset, f.turns.on, file)
-	if err != nil {
-		return usagef("--dataset-path %s: %w", f.path, err)
-	}
-	if len(d.Bad) > 0 && !f.skip {
-		return usagef("%s:%d: %s%s; mend the file, or leave out what is no request with --skip-bad-lines", f.path, d.Bad[0].Line, d.Bad[0].Why, andMore(len(d.Bad)))
+		return err
 	}
 	if !s.info.HasTokenize {
 		return fmt.Errorf("--dataset-name needs a server with /tokenize: without it the lengths of a dataset's requests are not known before they are sent")
@@ -171,6 +178,23 @@ func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, n, outpu
 	l.input, l.output = (input+n/2)/n, (output+answers/2)/answers
 	f.of = record.Workload{Dataset: f.dataset, File: filepath.Base(f.path), SHA256: d.SHA256, Usable: usable, Skipped: len(d.Bad), Tools: tools}
 	return nil
+}
+
+// read reads the file of the dataset; bad lines are an error unless they may be left out.
+func (f *workloadFlags) read() (*load.Dataset, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, usagef("--dataset-path: %w", err)
+	}
+	defer file.Close()
+	d, err := load.ReadDataset(f.dataset, f.turns.on, file)
+	if err != nil {
+		return nil, usagef("--dataset-path %s: %w", f.path, err)
+	}
+	if len(d.Bad) > 0 && !f.skip {
+		return nil, usagef("%s:%d: %s%s; mend the file, or leave out what is no request with --skip-bad-lines", f.path, d.Bad[0].Line, d.Bad[0].Why, andMore(len(d.Bad)))
+	}
+	return d, nil
 }
 
 // andMore counts what is not named.

@@ -134,6 +134,25 @@ func TestGPUsOfTheServer(t *testing.T) {
 	}
 }
 
+// Before the first request the time is computed where model and card are known, and a bound where they are not; the
+// first answer makes that one a figure.
+func TestExpectedTimeIsSaid(t *testing.T) {
+	t.Parallel()
+	_, url := simulator(t, "")
+	args := []string{"baseline", "--base-url", url, "--runs", "2", "--warmup", "1", "--output-tokens", "40", "--out"}
+	_, said := newDriver(t, "count 1\n"+card(0, "", "")).bench(append(args, filepath.Join(t.TempDir(), "known"))...)
+	// Three answers of 40 tokens, 12 ms each.
+	if want := "warm-up included, about 2 s (computed for a NVIDIA GeForce RTX 3090, not measured); results in"; !strings.Contains(said, want) {
+		t.Errorf("%q is not in\n%s", want, said)
+	}
+	_, _, said = call(t, nil, append(args, filepath.Join(t.TempDir(), "unknown"), "--gpu-telemetry", "none")...)
+	for _, want := range []string{"warm-up included, how long is known after the first answer", " s in all, by the pace of the first answer\n", "100/40 tokens, about "} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not in\n%s", want, said)
+		}
+	}
+}
+
 // A card that slows down because it is hot says so in the record, and the log has the columns it gave.
 func TestThrottledGPU(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,8 @@ func newWorkplace(t *testing.T) workplace {
 		filepath.Join(w.dir, "config.json"):      smallConfig,
 		filepath.Join(w.dir, "prices.csv"):       "gpu,buy_usd,hour_usd,as_of,note\na100-80gb,9000,,2025-11-01,quote\n",
 		filepath.Join(w.dir, "ShareGPT_V3.json"): conversations(600),
+		filepath.Join(w.dir, "trace.jsonl"):      kept(t, "../load/testdata/mooncake.jsonl"),
+		filepath.Join(w.dir, "azure.csv"):        kept(t, "../load/testdata/azure.csv"),
 		filepath.Join(w.dir, "old.txt"):          "",
 		filepath.Join(stubs, "docker"):           "#!/bin/sh\ncat vllm.log.kept\n",
 		filepath.Join(stubs, "benchstat"):        "#!/bin/sh\ntest -e \"$1\" && test -s \"$2\"\n",
@@ -54,6 +56,16 @@ func newWorkplace(t *testing.T) workplace {
 	}
 	w.env = []string{"PATH=" + stubs + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + w.dir, "BENCH_BASE_URL=sim:lora-modules=sql+chat"}
 	return w
+}
+
+// kept is the text of a file of the source.
+func kept(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // conversations are so many of them as a ShareGPT file has them.

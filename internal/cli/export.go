@@ -29,6 +29,9 @@ func exporterOf(format string) (write exporter, requests bool, err error) {
 	case "prometheus":
 		return func(w io.Writer, in report.Input, _ report.Requests) error { return report.Prometheus(w, in) }, false, nil
 	}
+	if format == "" {
+		return nil, false, usagef("in which format? give --format csv, jsonl, benchfmt or prometheus")
+	}
 	return nil, false, usagef("--format %q: want csv, jsonl, benchfmt or prometheus", format)
 }
 
@@ -46,7 +49,7 @@ func (a *app) exportCommand() *cobra.Command {
 What is not known is an empty cell, null, or absent, never zero. Simulated results say so.`,
 		Example: `  bench export results --format csv --out requests.csv
   bench export results --format benchfmt --out new.txt && benchstat old.txt new.txt`,
-		Args: cobra.MaximumNArgs(1),
+		Args: words(0, 1, "one folder"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return a.export(args[0], format, out)

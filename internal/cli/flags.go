@@ -11,7 +11,9 @@ import (
 
 	"bench/internal/capacity"
 	"bench/internal/catalog"
+	"bench/internal/gpu"
 	"bench/internal/record"
+	"bench/internal/runner"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,7 +29,10 @@ func (a *app) fromEnvironment(c *cobra.Command, _ []string) error {
 		f := c.Flags().Lookup(name)
 		if v := a.env(twin); v != "" && f != nil && !f.Changed {
 			if err := c.Flags().Set(name, v); err != nil {
-				return usagef("environment variable %s: %w", twin, err)
+				if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+					err = wrongValue(invalid)
+				}
+				return usagef("environment variable %s %w", twin, err)
 			}
 		}
 	}
@@ -52,6 +57,16 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the server's key (else VLLM_API_KEY or OPENAI_API_KEY)")
 	fs.DurationVar(&f.timeout, "timeout", 60*time.Second, "longest time a request may take")
 	fs.DurationVar(&f.wait, "wait", 0, "wait so long for a server that is still loading")
+}
+
+func (f *serverFlags) check() error {
+	switch {
+	case f.timeout <= 0:
+		return usagef("--timeout %v: want a time above zero", f.timeout)
+	case f.wait < 0:
+		return usagef("--wait %v: want a time above zero", f.wait)
+	}
+	return nil
 }
 
 // simulated says whether the target is the embedded simulator.
@@ -147,18 +162,29 @@ func (f *loadFlags) registerProcedure(fs *pflag.FlagSet, runs int) {
 	fs.IntSliceVar(&f.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default those its processes are on)")
 }
 
+// telemetryModes are where GPU samples may come from.
+var telemetryModes = [...]string{gpu.Auto, gpu.NVML, gpu.NvidiaSMI, gpu.None}
+
 func (f *loadFlags) check() error {
 	switch {
 	case f.endpoint != "chat" && f.endpoint != "completions":
 		return usagef("--endpoint %q: want chat or completions", f.endpoint)
 	case !(f.temperature >= 0 && f.temperature <= 2):
 		return usagef("--temperature %v: want 0 to 2", f.temperature)
+	case !slices.Contains(telemetryModes[:], f.telemetry):
+		return usagef("--gpu-telemetry %q: want %s", f.telemetry, strings.Join(telemetryModes[:], ", "))
 	case f.waitReturn < 0:
 		return usagef("--wait-return %v: want a time above zero", f.waitReturn)
 	case f.warmup < 0 || f.warmup > 1000:
 		return usagef("--warmup %d: want 0 to 1000", f.warmup)
 	case f.cooldown < 0:
 		return usagef("--cooldown %v: want 0s or more", f.cooldown)
+	}
+	if _, err := f.precision(); err != nil {
+		return err
+	}
+	if err := runner.CheckTest(runner.Baseline(runner.Shape{InputTokens: 1, OutputTokens: 1}, f.runs)); err != nil {
+		return usagef("--runs: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/runner"
 	"bench/internal/term"
 
@@ -124,7 +125,7 @@ func (a *app) exit(err error) int {
 		}
 		return exitInterrupted
 	}
-	fmt.Fprintf(a.Err, "bench: %s\n", term.Clean(oneLine(err)))
+	fmt.Fprintln(a.Err, a.stderr.Fold("bench: "+display.Clean(oneLine(err))))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -166,25 +167,30 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		}
 		return usagef("unknown command %q; %s", args[0], hint)
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%w; see `%s --help`", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.verifyCommand(), a.baselineCommand(), a.stressCommand(), a.analyzeCommand(), a.sizeCommand(),
-		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand())
+		a.runCommand(), a.simulateCommand(), a.compareCommand(), a.mergeCommand(), a.exportCommand(), a.schemaCommand(), a.versionCommand(), a.manCommand(), a.guardCommand())
 	for _, c := range root.Commands() {
 		completeFlags(c)
-		args := c.Args
-		c.Args = func(c *cobra.Command, given []string) error {
-			if err := args(c, given); err != nil {
-				return usagef("%w; see `%s --help`", err, c.CommandPath())
-			}
-			return nil
-		}
 		if c.Name() != "export" { // its --out is a file; BENCH_OUT names a folder
 			c.PreRunE = a.fromEnvironment
 		}
 	}
+	strictHelpers(root)
 	return root
+}
+
+// guardCommand is what a view starts beside itself.
+func (a *app) guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    term.GuardCommand,
+		Short:  "Put the terminal back when the program breaks down",
+		Hidden: true,
+		Args:   noWords(),
+		RunE: func(*cobra.Command, []string) error {
+			return term.Guard(a.In, a.Out, os.NewFile(3, "terminal"), os.NewFile(4, "ready"))
+		},
+	}
 }
 
 // firstWords are what people come for.
@@ -211,7 +217,7 @@ func (a *app) status(format string, args ...any) {
 		a.progress.Line(format, args...)
 		return
 	}
-	fmt.Fprintln(a.Err, term.Clean(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.Err, a.stderr.Fold(display.Clean(fmt.Sprintf(format, args...))))
 }
 
 // columns is how wide tables may be: what the terminal has, up to what they were made for.

@@ -17,7 +17,7 @@ func (a *app) manCommand() *cobra.Command {
 		Short:   "Write the manual pages into a folder",
 		Example: "  bench man man1",
 		Hidden:  true,
-		Args:    cobra.ExactArgs(1),
+		Args:    words(1, 1, "a folder"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("manual pages: %w", err)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
+	"bench/internal/sizing"
 	"bench/internal/term"
 	"bench/internal/vllm"
 )
@@ -134,7 +134,27 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	virtual := s.simulation != nil && s.simulation.VirtualTime
 	progress := a.watch(s, tests, virtual)
 	defer a.unwatch()
-	progress.Status("settling prompt lengths through %s", map[bool]string{true: "/tokenize", false: "usage"}[s.info.HasTokenize])
+	progress.Status("asking whether answers have the length asked for, and how they come")
+	pace, err := s.client.Probe(ctx, m.load.endpoint, &s.info)
+	if err != nil {
+		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
+	}
+	if expected.perToken == 0 && pace > 0 {
+		expected.perToken = pace
+		if total := runner.Expect(tests, m.run.Settings, pace); !virtual && expected.modelled == "" {
+			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
+		}
+	}
+	s.info.Features = sizing.Features(s.info)
+	m.run.Server = s.info
+	if err := m.folder.WriteJSON(record.RunFile, m.run); err != nil {
+		return err
+	}
+	for _, note := range sizing.Lacking(s.info.Features) {
+		progress.Line("note: %s", note)
+	}
+	enforced := s.info.IgnoresEOS != nil && *s.info.IgnoresEOS
+	progress.Status("settling prompt lengths through %s", map[bool]string{true: "the server's tokenizer", false: "usage"}[s.info.HasTokenize])
 	nonce := a.started
 	if m.load.shard.parsed != nil {
 		nonce = m.load.shard.parsed.StartAt // the same for all shards: what their requests share they share
@@ -142,14 +162,6 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	prompts, err := s.prompts(ctx, m.load.endpoint, m.out.seed, nonce.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return advise(m.server.baseURL, err)
-	}
-	progress.Status("asking whether answers have the length asked for")
-	enforced, err := s.client.ProbeIgnoreEOS(ctx, m.load.endpoint)
-	if err != nil {
-		return advise(m.server.baseURL, fmt.Errorf("asking for an answer of a given length: %w", err))
-	}
-	if !enforced {
-		progress.Line("note: this server ends answers early although ignore_eos was sent: output lengths are not enforced")
 	}
 	precise, err := m.load.precision()
 	if err != nil {
@@ -160,6 +172,10 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 		return err
 	}
 	slo, err := m.load.slo.slo()
+	if err != nil {
+		return err
+	}
+	probe, err := m.load.arrivals.probes()
 	if err != nil {
 		return err
 	}
@@ -180,8 +196,8 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
-		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced,
-		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Samples: m.load.workload.samples, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
+		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, LengthsUnknown: s.info.IgnoresEOS == nil, PerToken: expected.perToken,
+		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Probe: probe, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
 }
@@ -252,49 +268,24 @@ func (a *app) unwatch() {
 	}
 }
 
-// expect is how long the tests take at least, by what the folder's last test or one request showed; 0 where nothing did.
-func (m *measurement) expect(tests []record.Test, tpotMS *float64) (time.Duration, error) {
-	have, err := m.records()
-	if err != nil {
-		return 0, err
-	}
-	var perToken time.Duration
-	if tpotMS != nil {
-		perToken = time.Duration(*tpotMS * float64(time.Millisecond))
-	}
-	for _, r := range have {
-		perToken = cmp.Or(runner.PerToken(r), perToken)
-		if m.out.resume {
-			tests = slices.DeleteFunc(slices.Clone(tests), func(t record.Test) bool { return t.ID == r.TestID })
-		}
-	}
-	if perToken == 0 {
-		return 0, nil
-	}
-	return runner.Expect(tests, m.run.Settings, perToken), nil
-}
-
 // announce says what will be done and how long it takes.
-func (a *app) announce(m *measurement, s *server, tests []record.Test, expected time.Duration) {
+func (a *app) announce(m *measurement, s *server, tests []record.Test, expected expected) {
 	requests := 0
 	for _, t := range tests {
 		requests += t.Runs*t.Share() + m.load.warmup
 	}
-	cooldown := time.Duration(len(tests)-1) * m.load.cooldown
+	cooldown := time.Duration(max(len(tests)-1, 0)) * m.load.cooldown
 	a.status("%s", describeServer(s))
 	line := fmt.Sprintf("%s: %d requests, warm-up included", plural(len(tests), "test"), requests)
-	switch {
-	case s.simulation != nil && s.simulation.VirtualTime:
+	if s.simulation != nil && s.simulation.VirtualTime {
 		line += ", on virtual time"
-	case expected > 0:
-		line += fmt.Sprintf(", at least %v, %v of it cooldown", expected.Round(time.Second), cooldown)
-	case cooldown > 0:
-		line += fmt.Sprintf(", %v of cooldown and the requests' own time, which the first test shows", cooldown)
+	} else {
+		line += ", " + expected.describe(cooldown)
 	}
 	a.status("%s; results in %s", line, m.folder.Dir())
 	for _, t := range tests {
 		if t.Arrivals != nil {
-			a.status("%s: %s; a schedule of about %v, %s", t.ID, t.Purpose, load.MeanLength(*t.Arrivals, t.Requests).Round(time.Second), plural(t.Runs, "time"))
+			a.status("%s: %s; a schedule of about %s, %s", t.ID, t.Purpose, term.Span(load.MeanLength(*t.Arrivals, t.Requests)), plural(t.Runs, "time"))
 		}
 	}
 	if m.load.findLimit {
@@ -303,16 +294,13 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	if slices.ContainsFunc(tests, func(t record.Test) bool { return strings.HasPrefix(t.ID, "slo") }) {
 		a.status("then up to %d tests more in search of the objective's border, to at most %d at once", analysis.MaxRungs-1, m.load.maxConcurrent)
 	}
+	if m.load.arrivals.find {
+		a.status("then up to %d tests more in search of the largest rate that holds the objective", analysis.MaxRungs)
+	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)
 	}
 	a.sayGPUNote(s)
-	if !s.info.HasMetrics {
-		a.status("note: the server's /metrics cannot be read (%s): its side of the story will be absent", s.info.MetricsAbsent)
-	}
-	if !s.info.HasTokenize {
-		a.status("note: the server has no /tokenize: prompt lengths are settled through usage")
-	}
 }
 
 // sayGPUNote says, once, why no GPU is read or which are.
@@ -330,8 +318,11 @@ func describeServer(s *server) string {
 		line += " (" + s.info.ModelRoot + ")"
 	}
 	line += " at " + s.info.BaseURL
-	if v := s.info.EngineVersion; v != "" {
-		line += ", vLLM " + v
+	if e := strings.TrimSpace(s.info.Engine + " " + s.info.EngineVersion); e != "" {
+		line += ", " + e
+	}
+	if g := s.info.Gateway; g != "" {
+		line += ", behind " + g
 	}
 	if n := s.info.MaxModelLen; n > 0 {
 		line += fmt.Sprintf(", context %d", n)

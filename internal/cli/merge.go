@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,16 +27,15 @@ func (a *app) mergeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "merge FOLDER…",
 		Short: "Join what several machines measured of one load into one result folder",
-		Long: `merge joins the shards of an open load (bench stress --request-rate … --shard i/n) as
-if one machine had sent it all: requests exactly, each index of the schedule once, and
-figures, findings and verdicts made anew from all of them. A FOLDER is a shard's, or one
-that holds shard-0, shard-1 and so on.
+		Long: `merge joins the shards of a load (bench stress … --shard i/n) as if one machine had sent it all: requests exactly, each index once, and figures, findings and
+verdicts made anew from all of them. A FOLDER is a shard's, or one that holds
+shard-0, shard-1 and so on.
 
 It refuses shards that are not of one load, are incomplete, or whose clocks may lie
 more than 250 ms apart, by what the kernels know of them. The server's and the GPUs' side is shard 0's.`,
 		Example: `  bench merge load --out merged            # load/shard-0, load/shard-1, …
   bench merge a/shard-0 b/shard-1 --out both && bench analyze --out both`,
-		Args: cobra.MinimumNArgs(1),
+		Args: words(1, math.MaxInt, "the folders of the shards"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.merge(&f, args, c.Flags().Changed("clock-error"))
 		},
@@ -83,7 +83,15 @@ func (a *app) merge(f *mergeFlags, args []string, stated bool) error {
 	if f.out.json {
 		return a.printJSON(merged)
 	}
-	if err := report.Text(a.Out, report.Input{Run: run, Open: merged}, a.columns(), a.stdout.Live); err != nil {
+	in := report.Input{Run: run}
+	for _, rec := range merged {
+		if rec.Detail.Kind == record.KindOpen {
+			in.Open = append(in.Open, rec)
+		} else {
+			in.Tests = append(in.Tests, rec)
+		}
+	}
+	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Out, "\nMerged: %s. Next: bench analyze --out %s\n", f.out.dir, f.out.dir)
@@ -122,13 +130,15 @@ func readShards(names []string) ([][]runner.ShardResult, error) {
 		if err != nil || !ok {
 			return nil, errors.Join(err, fmt.Errorf("%s holds no run", name))
 		}
-		recs, err := folder.ReadRecords(record.OpenFile)
-		if err != nil {
+		closed, errClosed := folder.ReadRecords(record.ConcurrentFile)
+		open, errOpen := folder.ReadRecords(record.OpenFile)
+		if err := errors.Join(errClosed, errOpen); err != nil {
 			return nil, err
 		}
+		recs := slices.Concat(closed, open)
 		recs = slices.DeleteFunc(recs, func(r record.Record) bool { return r.Detail.Shard == nil })
 		if len(recs) == 0 {
-			return nil, fmt.Errorf("%s holds no shard of a load: measure with `bench stress --request-rate … --shard i/n`", name)
+			return nil, fmt.Errorf("%s holds no shard of a load: measure with `bench stress … --shard i/n`", name)
 		}
 		for _, rec := range recs {
 			x, err := readShard(folder, run, rec)
@@ -150,8 +160,11 @@ func readShards(names []string) ([][]runner.ShardResult, error) {
 
 func readShard(folder *record.Folder, run record.Run, rec record.Record) (runner.ShardResult, error) {
 	x := runner.ShardResult{Name: folder.Dir(), Run: run, Record: rec}
-	var errs [3]error
+	var errs [4]error
 	files := rec.Detail.Files
+	if p := rec.Detail.Probe; p != nil {
+		x.Probes, errs[3] = record.ReadRequests(folder.Path(p.File))
+	}
 	x.File, errs[0] = record.ReadRequests(folder.Path(files.Requests))
 	if files.MemoryLog != "" {
 		x.GPU, errs[1] = folder.ReadGPUSamples(files.MemoryLog)
@@ -204,7 +217,11 @@ func mergeTest(out *record.Folder, shards []runner.ShardResult, stated time.Dura
 	rec := result.Record
 	rec.Detail.Files = shards[0].Record.Detail.Files
 	rec.Detail.Files.Requests = log.Name()
-	for _, name := range []string{rec.Detail.Files.MemoryLog, rec.Detail.Files.ServerMetrics} {
+	copied := []string{rec.Detail.Files.MemoryLog, rec.Detail.Files.ServerMetrics}
+	if rec.Detail.Probe != nil {
+		copied = append(copied, rec.Detail.Probe.File)
+	}
+	for _, name := range copied {
 		if name == "" {
 			continue
 		}
@@ -216,5 +233,5 @@ func mergeTest(out *record.Folder, shards []runner.ShardResult, stated time.Dura
 			return rec, err
 		}
 	}
-	return rec, out.PutRecord(record.OpenFile, rec)
+	return rec, out.PutRecord(result.Test.RecordFile(), rec)
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 
 	"bench/internal/load"
 	"bench/internal/record"
+	"bench/internal/sim"
 )
 
 // TestShardsMerge: three processes send one schedule together; the server sees it as from one, and what is merged is what one
@@ -141,6 +143,71 @@ func TestShardsMerge(t *testing.T) {
 	}
 }
 
+// TestClosedShardsMerge: two processes hold the places of one closed load, and together never more or fewer than it has.
+func TestClosedShardsMerge(t *testing.T) {
+	if os.Getenv("BENCH_LONG") == "" {
+		t.Skip("make hostile waits for the starts that machines agree on")
+	}
+	s, url := simulator(t, "gpu=h100-sxm,model=google/gemma-3-1b-it")
+	var log lockedBuffer
+	s.LogRequests(&log)
+	const places, n = 5, 25
+	dir := t.TempDir()
+	start := time.Now().Add(8 * time.Second).UTC().Truncate(time.Second)
+	var shards sync.WaitGroup
+	for i := range 2 {
+		shards.Go(func() {
+			cmd := exec.CommandContext(t.Context(), binary, "stress", "--base-url", url, "--concurrent", fmt.Sprint(places), "--requests", fmt.Sprint(n), "--runs", "1",
+				"--input-tokens", "40", "--output-tokens", "40", "--cooldown", "0s", "--gpu-telemetry", "none", "--out", filepath.Join(dir, "all"),
+				"--shard", "env/2", "--start-at", start.Format(time.RFC3339))
+			cmd.Env = append(os.Environ(), fmt.Sprintf("SLURM_PROCID=%d", i))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("shard %d: %v: %s", i, err, out)
+			}
+		})
+	}
+	shards.Wait()
+	if t.Failed() {
+		return
+	}
+	if code, _, stderr := call(t, nil, "merge", filepath.Join(dir, "all"), "--out", filepath.Join(dir, "merged")); code != 0 {
+		t.Fatal(stderr)
+	}
+	rec := readOne(t, filepath.Join(dir, "merged"), record.ConcurrentFile)
+	if rec.ConcurrentRequests != places || rec.Detail.Requests != n || rec.Detail.Succeeded != n || rec.Detail.Merged == nil || found(rec, "books", "") {
+		t.Errorf("%+v: %d at once, %d of %d succeeded, %+v", rec.Detail.Merged, rec.ConcurrentRequests, rec.Detail.Succeeded, rec.Detail.Requests, rec.Trust)
+	}
+	// As the server saw it: five came at once, and from then on as many were there.
+	var edges []edge
+	for line := range strings.Lines(log.String()) {
+		var e sim.LogEntry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.ArrivedNS >= start.Add(-100*time.Millisecond).UnixNano() {
+			edges = append(edges, edge{e.ArrivedNS, 1}, edge{e.EndedNS, -1})
+		}
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return int(a.atNS - b.atNS) })
+	most, now := 0, 0
+	for _, e := range edges {
+		now += e.by
+		most = max(most, now)
+	}
+	if len(edges) != 2*n || most != places {
+		t.Errorf("the server saw %d requests, at most %d at once", len(edges)/2, most)
+	}
+	if first := time.Unix(0, edges[0].atNS); first.Sub(start).Abs() > 100*time.Millisecond {
+		t.Errorf("the first came at %v, all were to begin at %v", first, start)
+	}
+}
+
+// edge is an instant at which the number of requests at a server changed.
+type edge struct {
+	atNS int64
+	by   int
+}
+
 func TestShardFlags(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"--request-rate 2 --num-prompts 9 --runs 1 --shard 0/3", "--start-at"},
@@ -149,7 +216,11 @@ func TestShardFlags(t *testing.T) {
 		{"--request-rate 2 --num-prompts 9 --runs 1 --shard env/3 --start-at 2030-01-01T00:00:00Z", "JOB_COMPLETION_INDEX"},
 		{"--request-rate 2 --num-prompts 9 --runs 2 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "--start-every"},
 		{"--request-rate 2 --num-prompts 2 --runs 1 --shard 2/3 --start-at 2030-01-01T00:00:00Z", "too few"},
-		{"--concurrent 4 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "--request-rate"},
+		{"--shard 0/3 --start-at 2030-01-01T00:00:00Z", "one test"},
+		{"--concurrent 2 --runs 1 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "2 in flight cannot"},
+		{"--concurrent 4 --runs 2 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "--start-every"},
+		{"--max-ttft 1s --runs 1 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "search"},
+		{"--request-rate 1,2 --num-prompts 9 --runs 1 --shard 0/3 --start-at 2030-01-01T00:00:00Z", "one test"},
 		{"--request-rate 2 --num-prompts 9 --start-at 2030-01-01T00:00:00Z", "--shard"},
 	} {
 		code, _, stderr := call(t, nil, append([]string{"stress", "--base-url", "http://127.0.0.1:9", "--out", filepath.Join(t.TempDir(), "out")}, strings.Fields(c.args)...)...)

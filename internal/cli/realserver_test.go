@@ -84,7 +84,8 @@ func TestRealServerDisturbed(t *testing.T) {
 	}
 	causes := map[string]record.Cause{}
 	for _, l := range analysis.Ladders {
-		causes[fmt.Sprintf("%d/%d", l.InputTokens, l.MaxOutputTokens)] = cmp.Or(l.OOM.Cause, l.LatencySurge.Cause, l.Saturation.Cause)
+		// On a noisy machine the figures may be too rough for the two slots to show as a surge; what stops a recommendation is the waiting.
+		causes[fmt.Sprintf("%d/%d", l.InputTokens, l.MaxOutputTokens)] = cmp.Or(l.OOM.Cause, l.Recommended.Cause, l.LatencySurge.Cause, l.Saturation.Cause)
 	}
 	want := map[string]record.Cause{"200/200": record.CauseKVCache, "100/300": record.CauseEngineDeath, "100/100": record.CauseSchedulerSlots}
 	if !maps.Equal(causes, want) {

@@ -34,7 +34,7 @@ interruption.`,
   bench run --base-url sim: --out demo
   bench run --wait 10m --lang ko --size-for 50 --context 4096
   bench run --resume`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			plan, err := stressPlan(c, &f.load)
 			if err != nil {
@@ -60,7 +60,7 @@ interruption.`,
 }
 
 func (a *app) runAll(ctx context.Context, f *runFlags, plan []record.Test) error {
-	if err := errors.Join(f.load.check(), f.out.check()); err != nil {
+	if err := errors.Join(f.server.check(), f.load.check(), f.out.check(), f.demand.check()); err != nil {
 		return err
 	}
 	model, named, err := f.engine.findModel()

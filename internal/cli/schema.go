@@ -19,7 +19,7 @@ types the program encodes. For a file of lines it describes one line. A row of a
 described as an object with its cells under the names of their columns.`,
 		Example: `  bench schema
   bench schema record`,
-		Args: cobra.MaximumNArgs(1),
+		Args: words(0, 1, "the name of one file"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return a.listSchemas()

@@ -96,7 +96,7 @@ func TestSchemas(t *testing.T) {
 
 // documentOf names the schema of a file; ok is false for those that have none: reports, charts and the lock.
 func documentOf(path string) (string, bool) {
-	for pattern, name := range map[string]string{"run.json": "run", "verify.json": "verify", "*_results.json": "record", "requests/*.jsonl": "request",
+	for pattern, name := range map[string]string{"run.json": "run", "verify.json": "verify", "*_results.json": "record", "requests/*.jsonl": "request", "probes/*.jsonl": "request",
 		"memory_logs/*.csv": "memory_log", "server_metrics/*.csv": "server_metrics", "flight/*.json": "flight", "analysis.json": "analysis",
 		"sizing.json": "sizing", "figures.json": "figures", "comparison.json": "comparison", "export.jsonl": "export"} {
 		parts := strings.Split(filepath.ToSlash(path), "/")

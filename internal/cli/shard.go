@@ -24,7 +24,7 @@ type shardFlags struct {
 }
 
 func (f *shardFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.shard, "shard", "", "send part i of n of an open load: i/n, i from 0; env/n takes i from JOB_COMPLETION_INDEX or SLURM_PROCID")
+	fs.StringVar(&f.shard, "shard", "", "send part i of n of a load: i/n, i from 0; env/n takes i from JOB_COMPLETION_INDEX or SLURM_PROCID")
 	fs.StringVar(&f.startAt, "start-at", "", "when all shards begin, as 2026-01-31T12:00:00Z; clocks must be synchronised")
 	fs.DurationVar(&f.every, "start-every", 0, "time from the start of a shard's repeat to that of the next")
 }
@@ -73,6 +73,9 @@ func (f *shardFlags) apply(tests []record.Test, s *serverFlags, o *outFlags) ([]
 	}
 	if s.simulated() {
 		return nil, usagef("--shard needs a server that all shards reach: sim: lives in one process; serve it with `bench simulate`")
+	}
+	if len(tests) > 1 {
+		return nil, usagef("--shard sends one test, which all begin at --start-at: name one load with --concurrent or --request-rate")
 	}
 	out := make([]record.Test, len(tests))
 	for i, t := range tests {

@@ -47,7 +47,7 @@ below first_write_ns - arrived_ns is wrong.`,
   bench simulate --request-log - max-num-seqs=8 >truth.jsonl
   bench simulate die-at=8,return=30s,stall=0.05
   bench stress --base-url sim:oom-at=16,return=40s --wait-return 5m`,
-		Args: cobra.MaximumNArgs(1),
+		Args: words(0, 1, "settings in one word, with commas between them"),
 		RunE: func(c *cobra.Command, args []string) error {
 			settings := "sim:"
 			if len(args) == 1 {

@@ -29,6 +29,17 @@ func (f *demandFlags) demand() record.Demand {
 		MaxTTFTMS: millis(f.maxTTFT), MaxTPOTMS: millis(f.maxTPOT), MaxLatencyMS: millis(f.maxLatency)}
 }
 
+// check refuses a demand that nobody has, before a run that would meet it at its end.
+func (f *demandFlags) check() error {
+	switch {
+	case f.concurrent < 1:
+		return usagef("--size-for %d: want 1 or more", f.concurrent)
+	case f.context < 1:
+		return usagef("--context %d: want 1 or more", f.context)
+	}
+	return nil
+}
+
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // sizeFlags say what is sized and how it is shown.
@@ -64,7 +75,7 @@ Exit code 3: the demand fits none of the set-ups within its limits, or a figure 
   bench size --model-config config.json --quantization fp8 --json
   bench size --model google/gemma-3-12b-it --server-log vllm.log --gpu rtx-3090 --from results
   bench size --model google/gemma-3-12b-it --gpu rtx-3090 --concurrent 1 --check tpot=12ms`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.demand.context = contextOf(c, f.demand)
 			return a.size(&f)

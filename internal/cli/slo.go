@@ -84,7 +84,7 @@ func (f *sloFlags) goodputLimits() (*record.Goodput, error) {
 // goodputWords lets --goodput take several words, as `--goodput ttft:1000 tpot:50`.
 func (f *sloFlags) goodputWords(c *cobra.Command, args []string) error {
 	if len(args) > 0 && !c.Flags().Changed("goodput") {
-		return cobra.NoArgs(c, args)
+		return noWords()(c, args)
 	}
 	f.goodput = append(f.goodput, args...)
 	return nil
@@ -147,6 +147,9 @@ func (m *measurement) sloSearch(tests []record.Test) (func() (record.Test, bool,
 
 // nextTest is what makes tests beyond the plan; nil where nothing does.
 func (m *measurement) nextTest(tests []record.Test) (func() (record.Test, bool, string, error), error) {
+	if search, err := m.rateSearch(); search != nil || err != nil {
+		return search, err
+	}
 	if search, err := m.sloSearch(tests); search != nil || err != nil {
 		return search, err
 	}
@@ -167,9 +170,9 @@ func sloMissed(recs []record.Record) error {
 	return errNegative
 }
 
-// sloLadders are the judgements about an objective alone.
-func sloLadders(folder *record.Folder, slo *record.SLO) (*record.Analysis, error) {
-	if slo == nil {
+// ladders are the judgements that a command was asked for: about its objective, or about its rates.
+func ladders(folder *record.Folder, slo *record.SLO, rates bool) (*record.Analysis, error) {
+	if slo == nil && !rates {
 		return nil, nil
 	}
 	in, err := readInput(folder)
@@ -179,5 +182,6 @@ func sloLadders(folder *record.Folder, slo *record.SLO) (*record.Analysis, error
 	only := *in.Analysis
 	only.Headline, only.HeadlineKO, only.Expectations = nil, nil, nil
 	only.Ladders = slices.DeleteFunc(slices.Clone(only.Ladders), func(l record.Ladder) bool { return l.SLO == nil })
+	only.Rates = slices.DeleteFunc(slices.Clone(only.Rates), func(l record.RateLadder) bool { return slo != nil && l.SLO == nil })
 	return &only, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bench/internal/analysis"
+	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/report"
 	"bench/internal/runner"
@@ -31,9 +32,12 @@ tokens at temperature 0.7, after 3 warm-up requests. Everything else is judged
 against it. It writes baseline_results.json.`,
 		Example: `  bench baseline --base-url http://localhost:8000
   bench baseline --base-url sim: --input-tokens 500 --output-tokens 200`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			tests := []record.Test{runner.Baseline(runner.Shape{InputTokens: l.input, OutputTokens: l.output}, l.runs)}
+			if err := runner.CheckTest(tests[0]); err != nil {
+				return usageError{err}
+			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(context.Context, *server, []record.Record) ([]record.Test, error) { return tests, nil })
 		},
 	}
@@ -63,10 +67,15 @@ keep up with is stopped and named. The names are those of vllm bench serve.
 
 --max-ttft, --max-tpot and --max-latency look for the largest concurrency at which
 a percentile of the requests stays within the limits, and exit with 3 where none
-does. The border is looked for between two tests, each of --runs repeats.
+does. The border is looked for between two tests, each of --runs repeats. With
+--find-rate it is the largest rate that is looked for.
 
-Where one client is not enough, several machines send an open load together, each
-its part of one schedule, and bench merge joins what they measured:
+--dataset-name mooncake and azure replay a trace: its instants, its lengths and, where
+it tells them, the blocks that prompts share. --probe-request-rate sends small requests
+beside the load, whose times are kept apart.
+
+Where one client is not enough, several machines send a load together, each its part
+of it, and bench merge joins what they measured (docs/machines.md):
 
   bench stress --request-rate 400 --num-prompts 20000 --runs 1 --shard 0/4 \
     --start-at 2026-01-31T12:00:00Z        # and 1/4, 2/4, 3/4 elsewhere`,
@@ -86,6 +95,10 @@ its part of one schedule, and bench merge joins what they measured:
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
+  bench stress --request-rate 1,2,4,8 --duration 2m --runs 1    # a ladder of rates
+  bench stress --find-rate --max-ttft 1s --max-tpot 60ms        # at which rate does that hold
+  bench stress --dataset-name mooncake --dataset-path trace.jsonl --runs 1
+  bench stress --request-rate 4 --num-prompts 400 --probe-request-rate 1
   bench stress --ramp-up-strategy linear --ramp-up-start-rps 1 --ramp-up-end-rps 8 --num-prompts 400`,
 		Args: l.words,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -100,15 +113,15 @@ its part of one schedule, and bench merge joins what they measured:
 			if _, err := l.shard.apply(plan, &s, &o); err != nil {
 				return err
 			}
-			if l.shard.parsed != nil && l.precise != "" {
-				return usagef("--until-precise and --shard exclude each other: shards do not know each other's figures")
+			if name := givenFlag(c, "until-precise", "find-limit", "find-rate"); l.shard.parsed != nil && (name != "" || strings.HasPrefix(plan[0].ID, "slo")) {
+				return usagef("--shard and a search exclude each other: what comes next depends on figures that shards do not know of each other")
 			}
 			answers := 0
 			if c.Flags().Changed("output-tokens") {
 				answers = l.output
 			}
 			return a.measureCommand(c.Context(), &s, &o, &l, func(ctx context.Context, srv *server, have []record.Record) ([]record.Test, error) {
-				if err := a.settleWorkload(ctx, &l, srv, plan[0], answers); err != nil {
+				if err := a.settleWorkload(ctx, &l, srv, plan, answers); err != nil {
 					return nil, err
 				}
 				if plan, err = stressPlan(c, &l); err != nil { // now that all lengths are known
@@ -117,7 +130,11 @@ its part of one schedule, and bench merge joins what they measured:
 				if l.shard.parsed != nil { // a single request at a time is none where others send theirs
 					return l.shard.apply(plan, &s, &o)
 				}
-				return l.repeats(runner.WithBaselines(plan, have, l.runs))
+				tests := runner.WithBaselines(plan, have, l.runs)
+				if l.arrivals.find { // what comes after them is asked of the search
+					tests = slices.DeleteFunc(tests, func(t record.Test) bool { return t.Kind == record.KindOpen })
+				}
+				return l.repeats(tests)
 			})
 		},
 	}
@@ -223,15 +240,23 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.slo.goodputLimits(); err != nil {
 		return nil, err
 	}
-	if slo, _ := l.slo.slo(); slo != nil && l.workload.fromFile() && l.arrivals.rate == 0 && l.arrivals.ramp == "" {
-		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
-	}
-	changed := c.Flags().Changed
-	held := !changed("concurrent") && !changed("request-rate") && !changed("ramp-up-strategy") && !changed("max-ttft") && !changed("max-tpot") && !changed("max-latency")
-	if err := l.workload.check(c, l.endpoint, held); err != nil {
+	if _, err := l.arrivals.probes(); err != nil {
 		return nil, err
 	}
-	if open, err := l.openTest(c); open != nil || err != nil {
+	replay := load.IsTrace(l.workload.dataset) && !c.Flags().Changed("concurrent")
+	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy") == "" && !replay
+	if slo, _ := l.slo.slo(); slo != nil && l.workload.fromFile() && searches {
+		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")
+	}
+	if err := l.workload.check(c, l.endpoint, !replay && givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy", "max-ttft", "max-tpot", "max-latency") == ""); err != nil {
+		return nil, err
+	}
+	if t, err := l.findRate(c); err != nil {
+		return nil, err
+	} else if t != nil {
+		return []record.Test{*t}, nil
+	}
+	if open, err := l.openTests(c); open != nil || err != nil {
 		return open, err
 	}
 	if search, err := l.sloPlan(c); search != nil || err != nil {
@@ -279,7 +304,7 @@ type planner func(ctx context.Context, srv *server, have []record.Record) ([]rec
 
 // measureCommand is what baseline and stress have in common.
 func (a *app) measureCommand(ctx context.Context, s *serverFlags, o *outFlags, l *loadFlags, plan planner) error {
-	if err := l.check(); err != nil {
+	if err := errors.Join(s.check(), l.check()); err != nil {
 		return err
 	}
 	m, err := openMeasurement(s, o, l)
@@ -379,7 +404,7 @@ func (a *app) showRecords(m *measurement, tests []record.Test, ended bool) error
 			in.Tests = append(in.Tests, r)
 		}
 	}
-	if in.Analysis, err = sloLadders(m.folder, slo); err != nil {
+	if in.Analysis, err = ladders(m.folder, slo, len(m.load.arrivals.rates) > 1); err != nil {
 		return err
 	}
 	if err := report.Text(a.Out, in, a.columns(), a.stdout.Live); err != nil {

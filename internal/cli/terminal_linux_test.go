@@ -38,6 +38,11 @@ func ioctl(t *testing.T, f *os.File, request uintptr, arg unsafe.Pointer) {
 // onTerminal starts bench on a terminal of its own.
 func onTerminal(t *testing.T, width, height uint16, env []string, args ...string) *terminal {
 	t.Helper()
+	return programOnTerminal(t, width, height, env, append([]string{binary}, args...)...)
+}
+
+func programOnTerminal(t *testing.T, width, height uint16, env []string, args ...string) *terminal {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Skipf("no pseudo-terminals here: %v", err)
@@ -52,7 +57,7 @@ func onTerminal(t *testing.T, width, height uint16, env []string, args ...string
 	term := &terminal{t: t, master: master, slave: slave, drained: make(chan struct{})}
 	term.resize(width, height)
 	ioctl(t, slave, syscall.TCGETS, unsafe.Pointer(&term.mode))
-	term.cmd = exec.CommandContext(t.Context(), binary, args...)
+	term.cmd = exec.CommandContext(t.Context(), args[0], args[1:]...)
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = slave, slave, slave
 	term.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	term.cmd.Env = append([]string{"TERM=xterm-256color"}, env...)
@@ -99,6 +104,20 @@ func (x *terminal) await(text string, after int) {
 func (x *terminal) press(keys string) {
 	if _, err := io.WriteString(x.master, keys); err != nil {
 		x.t.Fatal(err)
+	}
+}
+
+// awaitMode waits until the terminal's mode is as it was before the program.
+func (x *terminal) awaitMode() {
+	x.t.Helper()
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		var mode syscall.Termios
+		if ioctl(x.t, x.slave, syscall.TCGETS, unsafe.Pointer(&mode)); mode == x.mode {
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			x.t.Fatalf("the terminal's mode is not back after 30 s")
+		}
 	}
 }
 
@@ -194,6 +213,57 @@ func TestViewAtATerminal(t *testing.T) {
 			t.Errorf("exit %d:\n%s", code, text)
 		}
 	})
+	t.Run("suspended where nobody could go on with it", func(t *testing.T) {
+		t.Parallel()
+		x := start(t, "suspended", nil)
+		x.await("run 1/3", 0)
+		n := len(x.screen())
+		x.press("\x1a")
+		x.await("\x1b[?1049l", n) // the screen was left,
+		x.await("\x1b[?1049h", n) // and since no shell stops this job, taken again
+		x.press("\x03\x03")
+		if code, text := x.end(); code != 130 {
+			t.Errorf("exit %d:\n%s", code, text)
+		}
+	})
+	t.Run("suspended by a shell", func(t *testing.T) {
+		t.Parallel()
+		bash, err := exec.LookPath("bash")
+		if err != nil {
+			t.Skip("no bash")
+		}
+		x := programOnTerminal(t, 80, 24, []string{"PS1=$ "}, bash, "--norc", "--noediting", "-i")
+		x.await("$ ", 0)
+		x.press(binary + " stress --base-url " + url + " --warmup 1 --cooldown 10m --out " + filepath.Join(dir, "shell") + "\n")
+		x.await("run 1/3", 0)
+		x.press("\x1a")
+		x.await("Stopped", 0)
+		x.awaitMode()
+		n := len(x.screen())
+		x.press("fg\n")
+		x.await("\x1b[?1049h", n)
+		x.press("\x03\x03")
+		x.await("--resume", n)
+		x.press("exit $?\n")
+		if code, text := x.end(); code != 130 {
+			t.Errorf("exit %d:\n%s", code, text)
+		}
+	})
+	// A breakdown of the Go runtime ends the program without its last words, and so does being killed.
+	for name, signal := range map[string]syscall.Signal{"broken down": syscall.SIGQUIT, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := start(t, name, nil)
+			x.await("run 1/3", 0)
+			x.cmd.Process.Signal(signal)
+			x.awaitMode()
+			code, text := x.end()
+			_, after, _ := strings.Cut(text, "\x1b[?1049l")
+			if code == 0 || strings.Contains(after, "goroutine ") != (signal == syscall.SIGQUIT) {
+				t.Errorf("exit %d, after the view:\n%s", code, after)
+			}
+		})
+	}
 	for _, plain := range []string{"NO_COLOR=1", "TERM=dumb"} {
 		t.Run(plain, func(t *testing.T) {
 			t.Parallel()

@@ -33,7 +33,7 @@ cannot work.`,
   bench verify --model google/gemma-3-12b-it --dtype half --gpu rtx-3090 \
       --gpu-memory-utilization 0.95 --max-model-len 4096
   docker logs vllm >vllm.log 2>&1; bench verify --server-log vllm.log`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.verify(c.Context(), &s, &o, &e, &l)
 		},
@@ -48,7 +48,7 @@ cannot work.`,
 }
 
 func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engineFlags, l *loadFlags) error {
-	if err := e.check(); err != nil {
+	if err := errors.Join(s.check(), e.check()); err != nil {
 		return err
 	}
 	if _, _, err := e.findModel(); err != nil { // before anything slow
@@ -75,6 +75,9 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 		return serverErr
 	}
 	if serverErr != nil {
+		if !e.given() && startup == nil {
+			return serverErr // nothing is left to be judged
+		}
 		ev.ServerError = oneLine(serverErr)
 	}
 	ev.Startup = startup
@@ -87,11 +90,8 @@ func (a *app) verify(ctx context.Context, s *serverFlags, o *outFlags, e *engine
 	if err := a.writeVerify(folder, doc, o); err != nil {
 		return err
 	}
-	switch {
-	case doc.Possible != nil && !*doc.Possible:
+	if doc.Possible != nil && !*doc.Possible {
 		return errNegative
-	case claim == nil && startup == nil:
-		return serverErr
 	}
 	return nil
 }
@@ -114,6 +114,7 @@ func (a *app) evidence(ctx context.Context, s *server) (sizing.Evidence, error) 
 		return ev, err
 	}
 	ev.TPOTMS = tpot
+	s.info.Features = sizing.Features(s.info)
 	return ev, nil
 }
 
@@ -124,12 +125,15 @@ func (a *app) decodeSpeed(ctx context.Context, s *server) (*float64, error) {
 	if s.info.MaxModelLen > 0 && s.info.MaxModelLen < input+output {
 		return nil, nil
 	}
-	a.status("measuring the decode speed of one request")
+	a.status("asking for one answer, and measuring the decode speed of one request")
+	if _, err := s.client.Probe(ctx, "chat", &s.info); err != nil {
+		return nil, advise(s.info.BaseURL, fmt.Errorf("asking for an answer: %w", err))
+	}
 	prompts, err := s.prompts(ctx, "chat", 1, a.started.UTC().Format(time.RFC3339Nano))
 	if err != nil {
 		return nil, advise(s.info.BaseURL, fmt.Errorf("measuring the decode speed: %w", err))
 	}
-	t := target{client: s.client, endpoint: "chat", temperature: 0.7}
+	t := target{client: s.client, endpoint: "chat", temperature: 0.7, anyLength: s.info.IgnoresEOS == nil || !*s.info.IgnoresEOS}
 	var best *float64
 	for i := range 3 { // the first is the warm-up
 		key := load.Key{Test: "verify", Index: i, Warmup: true}

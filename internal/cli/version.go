@@ -66,7 +66,7 @@ func (a *app) versionCommand() *cobra.Command {
 GPUs through NVML (a build with cgo on Linux) or through nvidia-smi.`,
 		Example: `  bench version
   bench version --json`,
-		Args: cobra.NoArgs,
+		Args: noWords(),
 		RunE: func(*cobra.Command, []string) error {
 			b := build()
 			if json {

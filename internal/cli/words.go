@@ -35,7 +35,7 @@ func advise(baseURL string, err error) error {
 	case strings.Contains(text, "malformed HTTP"):
 		advice = "what listens there speaks no HTTP: check --base-url"
 	case e.Class == record.ErrBadPayload && !strings.Contains(text, "--base-url"):
-		advice = "this is no vLLM server, or something between changes its answers: check --base-url"
+		advice = "this is no OpenAI-compatible server, or something between changes its answers: check --base-url"
 	case e.Class == record.ErrTimeout && e.Status == 0:
 		advice = "is it a server that loads or hangs? --wait 10m waits for one that loads"
 	}
@@ -106,7 +106,7 @@ func next(dir string, in report.Input) string {
 		}
 	}
 	switch {
-	case len(in.Tests) == 0:
+	case len(in.Tests)+len(in.Open) == 0:
 		return command(append([]string{"stress"}, where(in.Run.Server.BaseURL, dir)...)...) + "   (only the baseline was measured)"
 	case unreached:
 		return command(append(append([]string{"run"}, where(in.Run.Server.BaseURL, dir)...), "--resume", "--find-limit")...) + "   (the last test was no limit yet)"

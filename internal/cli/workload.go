@@ -3,6 +3,7 @@ package cli
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"bench/internal/load"
 	"bench/internal/record"
@@ -28,12 +29,15 @@ type workloadFlags struct {
 	dataset    string
 	path       string
 	skip       bool
+	multiplier float64
+	chunk      int
 	repetition repetitionFlags
 	turns      turnFlags
 	lora       loraFlags
 	images     imageFlags
 
 	samples     []runner.Sample // of the dataset, counted by the server
+	due         []time.Duration // of a trace: when each of them is sent
 	of          record.Workload // what is known of the dataset by then
 	low, highID int             // token ids that the server takes
 }
@@ -66,8 +70,10 @@ func (f *workloadFlags) register(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.rangeRatio, "random-range-ratio", 0, "draw each length evenly from (1-ratio) to (1+ratio) times --input-tokens, --output-tokens")
 	fs.IntVar(&f.prefixLen, "random-prefix-len", 0, "tokens before --input-tokens that all prompts of a test share, for the prefix cache to find")
 	fs.BoolVar(&f.tokenIDs, "prompt-token-ids", false, "send prompts as token ids (needs --endpoint completions): no tokenizer works, lengths are exact")
-	fs.StringVar(&f.dataset, "dataset-name", "", "random (default), random-mm (with images), prefix_repetition; or from --dataset-path: sharegpt (JSON), custom (JSONL)")
+	fs.StringVar(&f.dataset, "dataset-name", "", "random (default), random-mm (with images), prefix_repetition; or from --dataset-path: sharegpt (JSON), custom (JSONL with prompt, or OpenAI's messages), and traces, sent as they were: mooncake (JSONL), azure (CSV)")
 	fs.StringVar(&f.path, "dataset-path", "", "the file of --dataset-name")
+	fs.Float64Var(&f.multiplier, "timed-trace-sec-multiplier", 0, "seconds for each unit of a trace's stamps (mooncake 0.001, azure 1): half of that is twice as fast")
+	fs.IntVar(&f.chunk, "timed-trace-chunk-hash-size", 0, "tokens of a block that a hash id of a trace stands for (mooncake 512)")
 	fs.BoolVar(&f.skip, "skip-bad-lines", false, "leave out what is no request, or too long for the server, and say so")
 
 	r := &f.repetition
@@ -108,21 +114,17 @@ var flagsOf = []struct {
 
 // fromFile says whether requests are read and not made.
 func (f *workloadFlags) fromFile() bool {
-	return f.dataset == load.ShareGPT || f.dataset == load.Custom
+	return f.dataset == load.ShareGPT || f.dataset == load.Custom || load.IsTrace(f.dataset)
 }
 
 // check refuses workload flags that do not go with the tests or each other.
 func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) error {
-	given := func(names ...string) string {
-		for _, name := range names {
-			if flag := c.Flags().Lookup(name); flag != nil && flag.Changed {
-				return name
-			}
-		}
-		return ""
-	}
+	given := func(names ...string) string { return givenFlag(c, names...) }
 	if name := given("random-range-ratio", "random-prefix-len", "prompt-token-ids", "dataset-name", "dataset-path", "skip-bad-lines", "multi-turn", "lora-modules"); matrix && name != "" {
 		return usagef("--%s needs --concurrent, --request-rate or an objective: the matrix has one kind of request for all", name)
+	}
+	if err := f.checkTrace(given("timed-trace-sec-multiplier", "timed-trace-chunk-hash-size")); err != nil {
+		return err
 	}
 	for _, x := range flagsOf {
 		lost := ""
@@ -135,17 +137,20 @@ func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) er
 			return usagef("--%s needs %s", lost, x.of)
 		}
 	}
-	known := []string{"", datasetRandom, datasetImages, datasetRepetition, load.ShareGPT, load.Custom}
+	known := []string{"", datasetRandom, datasetImages, datasetRepetition, load.ShareGPT, load.Custom, load.Mooncake, load.Azure}
 	switch {
 	case !slices.Contains(known, f.dataset):
 		return usagef("--dataset-name %q: want %s", f.dataset, strings.Join(known[1:], ", "))
 	case f.fromFile() != (f.path != ""):
-		return usagef("--dataset-path and --dataset-name %s or %s need each other", load.ShareGPT, load.Custom)
+		return usagef("--dataset-path and --dataset-name %s need each other", strings.Join(known[4:], ", "))
 	case f.skip && !f.fromFile():
 		return usagef("--skip-bad-lines needs --dataset-path")
 	}
 	if name := given("random-range-ratio", "random-prefix-len", "input-tokens", "per-turn-input-len", "multi-turn-num-turns", "prompt-token-ids"); f.fromFile() && name != "" {
 		return usagef("--%s is of random prompts: those of a dataset have lengths of their own", name)
+	}
+	if name := given("output-tokens", "multi-turn"); load.IsTrace(f.dataset) && name != "" {
+		return usagef("--%s: the requests of a trace are single ones, with lengths of their own", name)
 	}
 	if name := given("random-prefix-len", "input-tokens", "output-tokens"); f.dataset == datasetRepetition && name != "" {
 		return usagef("--%s: %s has --prefix-repetition-prefix-len, -suffix-len and -output-len", name, datasetRepetition)

@@ -40,9 +40,12 @@ func rateAt(a record.Arrivals, i, n int) float64 {
 	return a.RequestRate
 }
 
-// MeanLength is how long a schedule of n requests lasts on average.
+// MeanLength is how long a schedule of n requests lasts on average; that of a trace lasts as long as it does.
 func MeanLength(a record.Arrivals, n int) time.Duration {
 	seconds := 0.0
+	if a.Trace != nil {
+		seconds, n = a.Trace.LengthS, 0
+	}
 	for i := range n {
 		seconds += 1 / rateAt(a, i, n)
 	}

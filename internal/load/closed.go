@@ -10,6 +10,9 @@ import (
 type Plan struct {
 	Requests int // to send in all
 	InFlight int // held in flight
+	// StartNS is the instant, on the clock of now, at which the first of them are released; one that has passed, as 0, is
+	// now.
+	StartNS int64
 	// Draining, if not nil, is asked before each launch; once it says true nothing more is launched
 	// and those in flight end by themselves. It must be safe for concurrent use.
 	Draining func() bool
@@ -44,6 +47,7 @@ func Closed(ctx context.Context, plan Plan, now func() int64, send Send) (launch
 		running   sync.WaitGroup
 		barrier   = make(chan struct{})
 		releaseNS int64 // written before the barrier falls
+		released  bool  // likewise; false where the load was stopped before its start
 	)
 	next.Store(int64(first))
 	ready.Add(first)
@@ -52,7 +56,7 @@ func Closed(ctx context.Context, plan Plan, now func() int64, send Send) (launch
 			ready.Done()
 			<-barrier
 			scheduledNS := releaseNS
-			for {
+			for released {
 				count.Add(1)
 				send(ctx, index, scheduledNS)
 				scheduledNS = now()
@@ -66,7 +70,8 @@ func Closed(ctx context.Context, plan Plan, now func() int64, send Send) (launch
 		})
 	}
 	ready.Wait()
-	releaseNS = now()
+	releaseNS = max(now(), plan.StartNS)
+	released = waitUntil(ctx, plan.StartNS, now, stopped)
 	close(barrier)
 	running.Wait()
 	return int(count.Load())

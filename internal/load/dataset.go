@@ -32,6 +32,13 @@ type Sample struct {
 	More       []Turn          // of a conversation, after the first
 	Tools      json.RawMessage // offered to the model; nil for none
 	ToolChoice json.RawMessage
+
+	// Of a trace, which tells times and lengths and no text: when it was sent there, in the trace's own unit; how long its prompt
+	// is; and which blocks that begins with. A block has the same name in two requests if both and all that stands before them
+	// are the same.
+	At           float64
+	PromptTokens int
+	Blocks       []string
 }
 
 // Turn is what a user says and what the dataset knows of the answer.
@@ -72,11 +79,15 @@ func ReadDataset(format string, conversations bool, in io.Reader) (*Dataset, err
 	var err error
 	switch format {
 	case Custom:
-		err = d.readLines(in)
+		err = d.readLines(in, func(line []byte) (Sample, error) { return parseCustom(line, conversations) })
+	case Mooncake:
+		err = d.readLines(in, parseMooncake)
+	case Azure:
+		err = d.readLines(in, new(azure).parse)
 	case ShareGPT:
 		err = d.readArray(in)
 	default:
-		return nil, fmt.Errorf("the dataset format %q is not known: want %s or %s", format, ShareGPT, Custom)
+		return nil, fmt.Errorf("the dataset format %q is not known: want %s, %s, %s or %s", format, ShareGPT, Custom, Mooncake, Azure)
 	}
 	if err != nil {
 		return nil, err
@@ -106,8 +117,8 @@ func (d *Dataset) add(line int, s Sample, err error) error {
 	return nil
 }
 
-// readLines reads a JSON object a line.
-func (d *Dataset) readLines(in io.Reader) error {
+// readLines reads a request a line; parse says [errNoRequest] of one that is meant to be none.
+func (d *Dataset) readLines(in io.Reader, parse func(line []byte) (Sample, error)) error {
 	r := bufio.NewReaderSize(in, 1<<16)
 	for n := 1; ; n++ {
 		line, tooLong, err := readBounded(r)
@@ -125,7 +136,10 @@ func (d *Dataset) readLines(in io.Reader) error {
 		case len(bytes.TrimSpace(line)) == 0:
 			err = errors.New("empty")
 		default:
-			s, err = parseCustom(line, d.conversations)
+			s, err = parse(line)
+		}
+		if errors.Is(err, errNoRequest) {
+			continue
 		}
 		if err := d.add(n, s, err); err != nil || ended {
 			return err

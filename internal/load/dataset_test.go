@@ -169,7 +169,7 @@ func TestReadTools(t *testing.T) {
 
 // FuzzReadDataset: whatever the bytes, no sample is without a question, and lines ascend.
 func FuzzReadDataset(f *testing.F) {
-	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json"} {
+	for _, name := range []string{"testdata/chats.jsonl", "testdata/talks.json", "testdata/mooncake.jsonl", "testdata/azure.csv"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -178,7 +178,7 @@ func FuzzReadDataset(f *testing.F) {
 	}
 	f.Add([]byte("{\"body\": {\"body\": {}}}\n\n[{}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, format := range []string{Custom, ShareGPT} {
+		for _, format := range []string{Custom, ShareGPT, Mooncake, Azure} {
 			for _, whole := range []bool{false, true} {
 				d, err := ReadDataset(format, whole, strings.NewReader(string(text)))
 				if err != nil {
@@ -186,6 +186,13 @@ func FuzzReadDataset(f *testing.F) {
 				}
 				last := 0
 				for _, s := range d.Samples {
+					if IsTrace(format) {
+						if s.Line <= last || s.PromptTokens < 1 || s.OutputTokens < 1 || s.At != s.At {
+							t.Errorf("%s: %+v after line %d", format, s, last)
+						}
+						last = s.Line
+						continue
+					}
 					if s.Line < last || !whole && len(s.More) > 0 {
 						t.Errorf("%s: %+v after line %d", format, s, last)
 					}

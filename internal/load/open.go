@@ -29,14 +29,13 @@ const stopPoll = 100 * time.Millisecond
 func Open(ctx context.Context, plan OpenPlan, now func() int64, send OpenSend) (launched int) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	o := opening{plan: plan, now: now, timer: time.NewTimer(stopPoll)}
-	defer o.timer.Stop()
+	o := opening{plan: plan, now: now}
 	if plan.Most > 0 {
 		o.places = make(chan struct{}, plan.Most)
 	}
 	for index, due := range plan.Due {
 		dueNS := plan.StartNS + int64(due)
-		if !o.until(ctx, dueNS) || !o.place(ctx) {
+		if !waitUntil(ctx, dueNS, now, func() bool { return o.stopped(ctx) }) || !o.place(ctx) {
 			return index
 		}
 		heldNS := max(0, o.freeNS-dueNS) // also of one that fell due while an earlier one was held back
@@ -54,7 +53,6 @@ func Open(ctx context.Context, plan OpenPlan, now func() int64, send OpenSend) (
 type opening struct {
 	plan   OpenPlan
 	now    func() int64
-	timer  *time.Timer
 	places chan struct{} // one entry a request in flight; nil where there is no bound
 	freeNS int64         // when the latest request that was held back got its place
 }
@@ -63,21 +61,20 @@ func (o *opening) stopped(ctx context.Context) bool {
 	return ctx.Err() != nil || o.plan.Stopped != nil && o.plan.Stopped()
 }
 
-// until waits for an instant; false when the load was stopped before.
-func (o *opening) until(ctx context.Context, atNS int64) bool {
+// waitUntil waits for an instant on the clock of now; false when the load was stopped before.
+func waitUntil(ctx context.Context, atNS int64, now func() int64, stopped func() bool) bool {
 	for {
-		if o.stopped(ctx) {
+		if stopped() {
 			return false
 		}
-		wait := time.Duration(atNS - o.now())
+		wait := time.Duration(atNS - now())
 		if wait <= 0 {
 			return true
 		}
-		o.timer.Reset(min(wait, stopPoll))
 		select {
 		case <-ctx.Done():
 			return false
-		case <-o.timer.C:
+		case <-time.After(min(wait, stopPoll)):
 		}
 	}
 }
@@ -93,14 +90,13 @@ func (o *opening) place(ctx context.Context) bool {
 	default:
 	}
 	for {
-		o.timer.Reset(stopPoll)
 		select {
 		case o.places <- struct{}{}:
 			o.freeNS = o.now()
 			return true
 		case <-ctx.Done():
 			return false
-		case <-o.timer.C:
+		case <-time.After(stopPoll):
 			if o.stopped(ctx) {
 				return false
 			}

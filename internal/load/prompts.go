@@ -121,12 +121,17 @@ func (p *Prompts) lead(l length) string {
 // fit draws, counts and corrects until the count is exact. It returns the text and the word budget
 // that gave it.
 func (p *Prompts) fit(ctx context.Context, l length, key Key, maxCounts int) (text string, budget int, err error) {
-	tokens, lead := l.tokens, p.lead(l)
+	return p.fitTo(ctx, l, p.lead(l), func(draw int) *rand.Rand { return p.stream(key, draw) }, maxCounts)
+}
+
+// fitTo is fit behind a lead, with words drawn from a stream of one's own.
+func (p *Prompts) fitTo(ctx context.Context, l length, lead string, stream func(draw int) *rand.Rand, maxCounts int) (text string, budget int, err error) {
+	tokens := l.tokens
 	budget = tokens - p.vocab.base - l.shared
 	var low, high int // nearest counts seen on either side of tokens
 	for n := range maxCounts {
 		draw := n / countsPerDraw
-		composed, ok := p.vocab.compose(lead, p.stream(key, draw), budget)
+		composed, ok := p.vocab.compose(lead, stream(draw), budget)
 		if !ok {
 			return "", 0, fmt.Errorf("a prompt of %d tokens is not possible: this server's tokenizer gives no text that costs exactly %d more than the shortest prompt",
 				tokens, budget)

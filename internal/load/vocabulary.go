@@ -26,6 +26,9 @@ const (
 // always the same and its cost is part of the base. One letter is one token almost everywhere.
 const head = "A"
 
+// Shortest is the shortest prompt that is made: what it costs is the least that one can.
+const Shortest = head
+
 // vocabulary is what was learned of the server's tokenizer.
 type vocabulary struct {
 	base    int      // tokens of the template and head

@@ -5,6 +5,7 @@ type Analysis struct {
 	Schema       string        `json:"schema"`
 	Simulated    bool          `json:"simulated"`
 	Ladders      []Ladder      `json:"ladders"`      // never null
+	Rates        []RateLadder  `json:"rates"`        // never null
 	Repeats      []RepeatNote  `json:"repeats"`      // never null; repeats that are unlike the others, and trends
 	Expectations []Expectation `json:"expectations"` // the plan's own, beside what was measured
 	Headline     []string      `json:"headline"`     // three sentences, English
@@ -23,6 +24,28 @@ type Ladder struct {
 	Saturation      Limit     `json:"saturation"`         // throughput within 5 % of the highest
 	Recommended     Limit     `json:"recommended"`        // concurrency to run at
 	SLO             *Limit    `json:"slo,omitempty"`      // largest concurrency that holds the objective its tests were made for
+}
+
+// RateLadder is the judgement of all open loads that differ in nothing but their rate, in order of it.
+type RateLadder struct {
+	InputTokens     int        `json:"input_tokens"`
+	MaxOutputTokens int        `json:"max_output_tokens"`
+	Tests           []string   `json:"tests"` // test ids; never null
+	LeftOut         []LeftOut  `json:"left_out,omitempty"`
+	Sustained       RateLimit  `json:"sustained"`     // highest rate that the server kept up with
+	SLO             *RateLimit `json:"slo,omitempty"` // largest rate that holds the objective its tests were judged by
+}
+
+// RateLimit is one judgement about a ladder of rates.
+type RateLimit struct {
+	RequestRate *float64 `json:"request_rate"` // requests a second; null where there is none
+	Reached     bool     `json:"reached"`
+	Low         *float64 `json:"low"`         // highest rate tested that is certainly below the limit
+	High        *float64 `json:"high"`        // lowest rate tested that is certainly above it
+	Evidence    []string `json:"evidence"`    // never null
+	EvidenceKO  []string `json:"evidence_ko"` // never null
+	Note        string   `json:"note"`
+	NoteKO      string   `json:"note_ko"`
 }
 
 // RepeatNote is what stands out among the repeats of a test. It changes no figure.

@@ -26,28 +26,31 @@ const (
 	SizingFile     = "sizing.json"
 
 	requestsDir = "requests"
+	probesDir   = "probes"
 	memoryDir   = "memory_logs"
 	metricsDir  = "server_metrics"
 	flightDir   = "flight"
+	lockName    = ".lock"
 )
 
 // Folder is one environment's results. At most one process holds it for writing.
 type Folder struct {
 	dir  string
 	lock *os.File // nil when opened for reading
+	made []string // folders that were made to hold it, innermost first
 }
 
 // OpenFolder opens an existing folder for reading.
 func OpenFolder(dir string) (*Folder, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no result folder %s: run `bench run --out %s` first, or name another with --out", dir, dir)
+		return nil, fmt.Errorf("no result folder %s: run `bench run --out %s` first", dir, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("result folder: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is a file, not a result folder: name another with --out", dir)
+		return nil, fmt.Errorf("%s is a file, not a result folder", dir)
 	}
 	return &Folder{dir: dir}, nil
 }
@@ -55,20 +58,45 @@ func OpenFolder(dir string) (*Folder, error) {
 // LockFolder opens dir for writing, making it if need be, and holds it until Close or the end of
 // the process, however it ends.
 func LockFolder(dir string) (*Folder, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file, not a result folder: name another with --out", dir)
+	}
+	f := &Folder{dir: dir, made: missing(dir)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("result folder: %w; name a writable one with --out", err)
 	}
-	lock, err := lockFile(filepath.Join(dir, ".lock"))
-	if err != nil {
+	var err error
+	if f.lock, err = lockFile(f.Path(lockName)); err != nil {
 		return nil, fmt.Errorf("result folder %s: %w", dir, err)
 	}
-	return &Folder{dir: dir, lock: lock}, nil
+	return f, nil
 }
 
-// Close lets another process write to the folder.
+// missing are the folders on the way to dir that do not exist, innermost first.
+func missing(dir string) (out []string) {
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) || d == filepath.Dir(d) {
+			return out
+		}
+		out = append(out, d)
+	}
+}
+
+// Close lets another process write to the folder. One that was made for nothing, as for a server that did not answer,
+// is removed again.
 func (f *Folder) Close() error {
 	if f.lock == nil {
 		return nil
+	}
+	if entries, err := os.ReadDir(f.dir); err == nil && len(f.made) > 0 && len(entries) == 1 && entries[0].Name() == lockName {
+		// Removing what is no longer empty fails, which is right: somebody else has put something there.
+		if os.Remove(f.lock.Name()) == nil {
+			for _, d := range f.made {
+				if os.Remove(d) != nil {
+					break
+				}
+			}
+		}
 	}
 	return f.lock.Close()
 }

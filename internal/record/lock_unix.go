@@ -23,5 +23,11 @@ func lockFile(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
+	if held, err := f.Stat(); err == nil {
+		if now, err := os.Stat(path); err != nil || !os.SameFile(held, now) { // its holder removed it on leaving
+			f.Close()
+			return nil, errors.New("another bench was just leaving it: do that again")
+		}
+	}
 	return f, nil
 }

@@ -14,6 +14,14 @@ type Arrivals struct {
 	RampUpStrategy string   `json:"ramp_up_strategy,omitempty"`  // RampLinear, RampExponential or none
 	RampUpStartRPS float64  `json:"ramp_up_start_rps,omitempty"` // requests a second at the first request
 	RampUpEndRPS   float64  `json:"ramp_up_end_rps,omitempty"`   // requests a second at the last request
+	// Trace is what the instants were taken from, where no law made them; the workload names the file.
+	Trace *TraceTimes `json:"trace,omitempty"`
+}
+
+// TraceTimes says how the instants of a load follow from the stamps of a trace.
+type TraceTimes struct {
+	SecMultiplier float64 `json:"sec_multiplier"` // seconds of the load for each unit of the trace's stamps
+	LengthS       float64 `json:"length_s"`       // from the first request that is sent to the last
 }
 
 // The ways in which a rate may change from the first request to the last.
@@ -40,6 +48,29 @@ type OpenLoad struct {
 	MeanInFlight   *float64      `json:"mean_in_flight"`          // over the time of the repeats
 	DrainMS        float64       `json:"drain_ms"`                // last send → last end, the longest of the repeats
 	Oversaturated  *Saturation   `json:"oversaturated,omitempty"` // absent where the server kept up, as far as was seen
+	SentPerSec     *float64      `json:"sent_per_sec"`            // requests sent a second, from the first send to the last
+	Steady         Steady        `json:"steady_state"`
+}
+
+// Steady is the part of an open load during which the number in flight only fluctuated: after the server has filled up and
+// before the last send.
+type Steady struct {
+	Windows        []SteadyWindow `json:"windows"`              // of each repeat; never null
+	Requests       int            `json:"requests"`             // sent in them
+	Share          float64        `json:"share"`                // of all requests, 0–1
+	TTFT           *Distribution  `json:"scheduled_ttft_ms"`    // of successful requests that were sent in them: due → first token
+	TPOT           *Distribution  `json:"tpot_ms"`              //
+	Latency        *Distribution  `json:"scheduled_latency_ms"` // due → last token
+	AchievedPerSec *float64       `json:"achieved_per_sec"`     // successful requests that ended in them, a second
+	MeanInFlight   *float64       `json:"mean_in_flight"`
+}
+
+// SteadyWindow is that part of one repeat.
+type SteadyWindow struct {
+	Run     int    `json:"run"`
+	StartNS *int64 `json:"start_ns"`      // send of its first request; null where none was found
+	EndNS   *int64 `json:"end_ns"`        // send of its last
+	Why     string `json:"why,omitempty"` // why there is none
 }
 
 // Saturation is how waiting grew when the server was offered more than it could take.

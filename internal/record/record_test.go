@@ -1,6 +1,8 @@
 package record
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -39,7 +41,7 @@ func TestRequestFileCutAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Request{
-		{TestID: "T4", Run: 0, Index: 0, SentNS: 5, EndNS: 9, Success: true, TokenNS: []int64{6, 7}},
+		{TestID: "T4", Run: 0, Index: 0, SentNS: 5, EndNS: 9, Success: true, FirstTokenNS: new(int64(6)), LastTokenNS: new(int64(7)), TokenNS: []int64{6, 7}},
 		{TestID: "T4", Run: 0, Index: 1, SentNS: 5, EndNS: 10, Error: ErrReset, Message: "connection reset"},
 		{TestID: "T4", Run: 1, Index: 0, SentNS: 12, EndNS: 20, PromptTokens: new(100)},
 	}
@@ -413,4 +415,90 @@ func TestNotReadGroupsByReason(t *testing.T) {
 	if got := (GPUInfo{}).NotRead(); got != "" {
 		t.Errorf("a GPU that gives all: %q", got)
 	}
+}
+
+// A folder that was made and never written to leaves nothing, the folders made on the way to it included; one that
+// was there stays, and so does one that holds anything.
+func TestFolderMadeForNothing(t *testing.T) {
+	root := t.TempDir()
+	left := func() string {
+		var out []string
+		filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			out = append(out, strings.TrimPrefix(path, root))
+			return err
+		})
+		return strings.Join(out, " ")
+	}
+	use := func(dir string, write bool) {
+		f, err := LockFolder(filepath.Join(root, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if write {
+			err = f.WriteFile("a", nil)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use("x/y", false)
+	if got := left(); got != "" {
+		t.Errorf("left: %s", got)
+	}
+	use("x/y", true)
+	use("x/z/z", false)
+	if err := os.Mkdir(filepath.Join(root, "mine"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	use("mine", false)
+	if got, want := left(), " /mine /mine/.lock /x /x/y /x/y/.lock /x/y/a"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
+	}
+}
+
+// FuzzReadDocuments reads the documents of a folder from any bytes: an error names the file, and what was read stays as it is
+// when it is written and read again.
+func FuzzReadDocuments(f *testing.F) {
+	f.Add([]byte(`[{"schema":"bench.record/1","test_id":"T4","results":{"avg_ttft_ms":1.5,"errors":[{"class":"timeout","count":1}]},"detail":{"kind":"matrix"}}]`))
+	f.Add([]byte(`{"schema":"bench.run/1","settings":{"seed":1}}`))
+	f.Add([]byte(`{"schema":"bench.verify/1"}`))
+	f.Add([]byte(`{"schema":"bench.sizing/1","setups":[{"gpu":"l4","count":1}]}`))
+	f.Add([]byte(`[{"schema":"bench.record/2"}]`))
+	f.Add([]byte("null\n[1,"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		folder := &Folder{dir: t.TempDir()}
+		for name, read := range map[string]func() (any, error){
+			ConcurrentFile: func() (any, error) { return folder.ReadRecords(ConcurrentFile) },
+			RunFile:        func() (any, error) { run, _, err := folder.ReadRun(); return run, err },
+			VerifyFile:     func() (any, error) { return folder.ReadVerify() },
+			SizingFile:     func() (any, error) { return folder.ReadSizing() },
+		} {
+			if err := os.WriteFile(folder.Path(name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			doc, err := read()
+			if err != nil {
+				if !strings.Contains(err.Error(), folder.Path(name)) {
+					t.Errorf("the error does not name the file: %v", err)
+				}
+				continue
+			}
+			if err := folder.WriteJSON(name, doc); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			once, err := os.ReadFile(folder.Path(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if doc, err = read(); err != nil {
+				t.Fatalf("%s as written: %v", name, err)
+			}
+			if err := folder.WriteJSON(name, doc); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := os.ReadFile(folder.Path(name)); err != nil || !bytes.Equal(again, once) {
+				t.Errorf("%s read and written again is another:\n%s\n%s", name, once, again)
+			}
+		}
+	})
 }

@@ -30,6 +30,7 @@ type Test struct {
 	Arrivals *Arrivals `json:"arrivals,omitempty"`
 	Shard    *Shard    `json:"shard,omitempty"`    // nil: one machine sends all of it
 	Workload *Workload `json:"workload,omitempty"` // nil: every request has the lengths above
+	Probe    *Probe    `json:"probe,omitempty"`    // nil: nothing is sent beside the load
 }
 
 // Kinds of test; each has its own record file. [KindOpen] is a third.
@@ -103,8 +104,8 @@ func ReadRequests(path string) (*RequestFile, error) {
 	var err error
 	stop := func(s Stop) { out.Stops = append(out.Stops, s) }
 	out.Test, out.size, out.Torn, err = scanRequests(path, stop, func(n int, line []byte) error {
-		var r Request
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := decodeRequest(line)
+		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		out.Requests = append(out.Requests, r)
@@ -114,6 +115,17 @@ func ReadRequests(path string) (*RequestFile, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// decodeRequest reads one line. Whoever reads a request that succeeded relies on its tokens' stamps.
+func decodeRequest(line []byte) (r Request, err error) {
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, err
+	}
+	if r.Success && (r.FirstTokenNS == nil || r.LastTokenNS == nil) {
+		return r, errors.New("a request that succeeded has no stamps of its first and last token")
+	}
+	return r, nil
 }
 
 // scanRequests calls do with each line that holds a request and its number, and returns what the header says, the
@@ -191,8 +203,8 @@ func (f *Folder) EachRequest(name string, do func(*Request) error) error {
 		return err
 	}
 	_, _, _, err = scanRequests(path, nil, func(n int, line []byte) error {
-		var r Request
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := decodeRequest(line)
+		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		if r.Attempt != newest[r.Run] {
@@ -242,13 +254,31 @@ func (f *Folder) NewRequestLog(t Test) (*RequestLog, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
 		}
-		l := &RequestLog{file: file, name: name}
-		if err := l.append(RequestHeader{Schema: SchemaRequest, Test: t}); err != nil {
-			file.Close()
-			return nil, err
-		}
-		return l, nil
+		return begin(file, name, t)
 	}
+}
+
+// NewProbeLog begins the file of the probes of a test, whose request file is named.
+func (f *Folder) NewProbeLog(t Test, requests string) (*RequestLog, error) {
+	name := ProbesFile(requests)
+	if err := os.MkdirAll(f.Path(probesDir), 0o755); err != nil {
+		return nil, fmt.Errorf("making probes folder: %w", err)
+	}
+	file, err := os.OpenFile(f.Path(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("making %s: %w", f.Path(name), err)
+	}
+	return begin(file, name, t)
+}
+
+// begin writes the header of a new file.
+func begin(file *os.File, name string, t Test) (*RequestLog, error) {
+	l := &RequestLog{file: file, name: name}
+	if err := l.append(RequestHeader{Schema: SchemaRequest, Test: t}); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // ReopenRequestLog goes on with a data file; a torn last line is cut off.
@@ -383,6 +413,11 @@ func stemNumber(s, id string) (int, bool) {
 	}
 	n, err := strconv.Atoi(rest)
 	return n, err == nil && n > 1
+}
+
+// ProbesFile names the file of the requests that were sent beside a load, for the test whose request file is named.
+func ProbesFile(requests string) string {
+	return path.Join(probesDir, path.Base(requests))
 }
 
 // dataFiles are the sampler files that go with a request file.

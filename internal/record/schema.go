@@ -58,6 +58,7 @@ type Request struct {
 	Attempt int `json:"attempt"`
 
 	ScheduledNS  int64  `json:"scheduled_ns"`             // when the schedule wanted it sent
+	DueNS        *int64 `json:"due_ns,omitempty"`         // of a trace: after the start of the load
 	HeldNS       *int64 `json:"held_ns,omitempty"`        // of an open load: so long it was held back by the bound on requests in flight
 	ConnectedNS  *int64 `json:"connected_ns,omitempty"`   // connection it went out on was ready
 	DialNS       *int64 `json:"dial_ns,omitempty"`        // time to connect, where this request is the connection's first
@@ -240,12 +241,13 @@ type Detail struct {
 	Reasoning     *Reasoning     `json:"reasoning,omitempty"`
 	ToolCalls     *ToolCalls     `json:"tool_calls,omitempty"`
 
-	OpenLoad *OpenLoad  `json:"open_load,omitempty"`
-	Shard    *Shard     `json:"shard,omitempty"`
-	Merged   *Merged    `json:"merged,omitempty"`
-	SLO      *SLOResult `json:"slo,omitempty"`
-	Goodput  *Goodput   `json:"goodput,omitempty"`
-	Files    Files      `json:"files"`
+	OpenLoad *OpenLoad    `json:"open_load,omitempty"`
+	Probe    *ProbeResult `json:"probe,omitempty"` // requests of an interactive user beside the load
+	Shard    *Shard       `json:"shard,omitempty"`
+	Merged   *Merged      `json:"merged,omitempty"`
+	SLO      *SLOResult   `json:"slo,omitempty"`
+	Goodput  *Goodput     `json:"goodput,omitempty"`
+	Files    Files        `json:"files"`
 }
 
 // Precision is how narrow the 95 % intervals over the repeats became: half their width as a share of the mean.
@@ -360,13 +362,42 @@ type Server struct {
 	Healthy       *bool    `json:"healthy"`
 	HasMetrics    bool     `json:"has_metrics"`
 	// MetricsAbsent is why /metrics could not be read at the start; "" where it could.
-	MetricsAbsent string            `json:"metrics_absent,omitempty"`
-	HasTokenize   bool              `json:"has_tokenize"`
-	CacheConfig   map[string]string `json:"cache_config,omitempty"`
-	Fingerprint   string            `json:"system_fingerprint,omitempty"`
-	Simulated     bool              `json:"simulated"`
-	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe.
-	IgnoresEOS *bool `json:"honours_ignore_eos"`
+	MetricsAbsent string `json:"metrics_absent,omitempty"`
+	// MetricsLack names what /metrics did not tell of what vLLM's does; empty where it could not be read.
+	MetricsLack []string          `json:"metrics_lack,omitempty"`
+	HasTokenize bool              `json:"has_tokenize"`
+	CacheConfig map[string]string `json:"cache_config,omitempty"`
+	Fingerprint string            `json:"system_fingerprint,omitempty"`
+	Simulated   bool              `json:"simulated"`
+	// Engine is the kind of server, by its EngineSigns; "" when no sign of a known one was found.
+	Engine      string   `json:"engine"`
+	EngineSigns []string `json:"engine_signs,omitempty"`
+	// Gateway is what stands before the server, where that shows: what is behind it cannot be seen.
+	Gateway string `json:"gateway,omitempty"`
+	Slots   int    `json:"slots,omitempty"` // requests computed at once, where the server tells
+	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe; null where that was not
+	// asked, or where the model ends no answer early by itself.
+	IgnoresEOS *bool   `json:"honours_ignore_eos"`
+	Stream     *Stream `json:"stream,omitempty"` // how an answer came; absent where none was asked for
+	// Features are what figures rest on, whether the server has it, and what follows where it has not.
+	Features []Feature `json:"features,omitempty"`
+}
+
+// Feature is one thing that figures rest on.
+type Feature struct {
+	Name    string     `json:"name"`
+	State   CheckState `json:"state"` // failed: the server lacks it
+	Found   Text       `json:"found"`
+	Follows Text       `json:"follows"` // for the figures; empty where nothing does
+}
+
+// Stream is how a server streams, by one answer to a probe.
+type Stream struct {
+	Usage           bool `json:"usage"`            // token counts came with the stream
+	Done            bool `json:"done"`             // [DONE] came
+	Chunks          int  `json:"chunks"`           // with tokens
+	Tokens          *int `json:"tokens"`           // by usage; null where there was none
+	KeepsConnection bool `json:"keeps_connection"` // the connection was open for a next request afterwards
 }
 
 // Identity is what must agree for two tests to share a folder.

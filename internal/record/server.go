@@ -26,6 +26,18 @@ const (
 // a row. Absent is nil.
 type Timing struct{ Sum, Count *float64 }
 
+// Engines that are known by their signs.
+const (
+	EngineVLLM         = "vLLM"
+	EngineSGLang       = "SGLang"
+	EngineLlamaCpp     = "llama.cpp"
+	EngineLlamaCppPy   = "llama-cpp-python"
+	EngineTGI          = "TGI"
+	EngineOllama       = "Ollama"
+	EngineLMStudio     = "LM Studio"
+	EngineTransformers = "transformers"
+)
+
 // ServerSample is one scrape of /metrics, all engines of the server taken together: counters and
 // request gauges added, KV usage that of the fullest engine. Absent is nil, never 0.
 type ServerSample struct {
@@ -47,6 +59,25 @@ type ServerSample struct {
 	Times            [len(ServerTimes)]Timing
 	// Fixed facts of cache_config_info; nil when not served.
 	CacheConfig map[string]string
+	Family      string // whose names the metrics have, one of the engines
+}
+
+// Lacks names what a scrape did not tell, by the columns of server_metrics/*.csv.
+func (s *ServerSample) Lacks() []string {
+	var out []string
+	for _, f := range []struct {
+		name string
+		told bool
+	}{
+		{"running", s.Running != nil}, {"waiting", s.Waiting != nil}, {"kv_usage", s.KVUsage != nil}, {"preemptions", s.Preemptions != nil},
+		{"prompt_tokens", s.PromptTokens != nil}, {"generation_tokens", s.GenerationTokens != nil}, {"finished_requests", s.FinishedRequests != nil},
+		{"prefix_cache_hits", s.PrefixHits != nil}, {"ttft", s.Times[TimeTTFT].Sum != nil},
+	} {
+		if !f.told {
+			out = append(out, f.name)
+		}
+	}
+	return out
 }
 
 // ServerRow is one line of server_metrics/*.csv: gauges as scraped, counters and histograms as their growth

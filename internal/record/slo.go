@@ -26,6 +26,9 @@ type SLOMetric struct {
 	ValueMS *float64 `json:"value_ms"` // at the percentile; null where too many failed or too few were sent
 	Share   float64  `json:"share"`    // of the requests within the limit, 0–1
 	Held    bool     `json:"held"`
+	// ShareSteady is Share over the steady part of an open load; of a closed load over the requests after the opening burst.
+	// Null where there is no such part.
+	ShareSteady *float64 `json:"share_steady"`
 }
 
 // Goodput is the part of a load that was served within all limits at once. What failed, and what was due and never sent, is

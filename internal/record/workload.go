@@ -18,7 +18,11 @@ type Workload struct {
 	SHA256  string `json:"file_sha256,omitempty"` // of the whole file
 	Usable  int    `json:"usable,omitempty"`      // requests it holds
 	Skipped int    `json:"skipped,omitempty"`     // lines or entries that are none, or too long for the server
-	Tools   int    `json:"tools,omitempty"`       // of a repeat's requests that offer tools
+	// BlockTokens is the length of the blocks whose identity a trace tells, and CommonTokens how many tokens of a repeat's
+	// prompts lie in blocks that an earlier one had: what a prefix cache without bound finds.
+	BlockTokens  int `json:"block_tokens,omitempty"`
+	CommonTokens int `json:"common_tokens,omitempty"`
+	Tools        int `json:"tools,omitempty"` // of a repeat's requests that offer tools
 
 	// Conversations of each repeat, above 0, says that each request is a turn of one of them: it is sent when its user has
 	// thought after the answer before it, with that answer and all before.

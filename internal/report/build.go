@@ -141,6 +141,7 @@ func (b builder) limits(withEvidence bool) section {
 			s.list(evidence)
 		}
 	}
+	b.rates(&s, withEvidence)
 	return s
 }
 
@@ -207,6 +208,7 @@ func (b builder) tests() section {
 	}
 	b.openTests(&s)
 	b.workloads(&s)
+	s.table(b.probes())
 	s.table(b.goodput())
 	if len(shapes)+len(b.in.Open) == 0 {
 		s.para(b.t(wNoTests))

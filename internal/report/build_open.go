@@ -65,6 +65,7 @@ func (b builder) openTests(s *section) {
 	s.para(b.t(wOpenNote))
 	s.list(stopped)
 	s.table(p)
+	b.steady(s)
 }
 
 func orNone(d *record.Distribution) record.Distribution {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -178,6 +179,9 @@ func (b builder) verify(doc *record.Verify) section {
 		t.rows = append(t.rows, []cell{{text: c.Name}, b.checkState(c.State), {text: b.t(c.Evidence)}})
 	}
 	s.table(t)
+	if doc.Server != nil {
+		s.table(b.features(doc.Server.Features))
+	}
 	t = &table{caption: b.t(wConclusions), columns: []column{{title: b.t(wEvidence)}, {title: b.t(wPointsTo)}, {title: b.t(wStrength)}, {title: b.t(wSays), wrap: true}}}
 	for _, c := range doc.Loaded.Conclusions {
 		t.rows = append(t.rows, row(c.Evidence, orUnknown(c.Quantization), b.strength(c.Strength), b.t(c.Text)))
@@ -187,6 +191,15 @@ func (b builder) verify(doc *record.Verify) section {
 		b.claim(&s, doc.Claim)
 	}
 	return s
+}
+
+// features are what a server has of what figures rest on; no table where that was not asked.
+func (b builder) features(features []record.Feature) *table {
+	t := &table{caption: b.t(wFeatures), columns: []column{{title: b.t(wFeature)}, {title: b.t(wHas)}, {title: b.t(wFound), wrap: true}, {title: b.t(wFollows), wrap: true}}}
+	for _, f := range features {
+		t.rows = append(t.rows, []cell{{text: f.Name}, b.has(f.State), {text: b.t(f.Found)}, {text: b.t(f.Follows)}})
+	}
+	return t
 }
 
 func (b builder) claim(s *section, c *record.Claim) {
@@ -234,6 +247,17 @@ func (b builder) checkState(c record.CheckState) cell {
 		return cell{b.t(wOK), good}
 	case record.CheckFailed:
 		return cell{b.t(wFailed), bad}
+	}
+	return cell{text: b.t(wUnknownState)}
+}
+
+// has is the state of a feature: to lack one is no failure.
+func (b builder) has(c record.CheckState) cell {
+	switch c {
+	case record.CheckOK:
+		return cell{b.t(wYes), good}
+	case record.CheckFailed:
+		return cell{b.t(wNo), warn}
 	}
 	return cell{text: b.t(wUnknownState)}
 }
@@ -287,7 +311,7 @@ func (b builder) environment() section {
 	add(b.t(wServer), run.Server.BaseURL)
 	add(b.t(wServed), run.Server.ServedModel)
 	add(b.t(wRoot), run.Server.ModelRoot)
-	add(b.t(wEngine), run.Server.EngineVersion)
+	add(b.t(wEngine), strings.TrimSpace(run.Server.Engine+" "+run.Server.EngineVersion))
 	add(b.t(wMaxLen), number(run.Server.MaxModelLen))
 	add(b.t(wKVDType), run.Identity.KVCacheDType)
 	if len(run.GPUs) == 0 {
@@ -310,6 +334,9 @@ func (b builder) environment() section {
 	add(b.t(wTool), run.ToolVersion)
 	add(b.t(wBegun), wallTime(run.CreatedAt))
 	s.table(t)
+	if slices.ContainsFunc(run.Server.Features, func(f record.Feature) bool { return f.State != record.CheckOK }) {
+		s.table(b.features(run.Server.Features))
+	}
 	return s
 }
 

@@ -27,7 +27,7 @@ var (
 	wNotSent   = tr("Turns not sent", "보내지 않은 순번")
 	wThink     = tr("Think ms", "생각 시간 ms")
 	wHistory   = tr("History tokens", "이전 대화 토큰")
-	wFound     = tr("From cache", "캐시 적중")
+	wFromCache = tr("From cache", "캐시 적중")
 	wTalksNote = tr("History: prompt and answer before each later turn, by usage. From cache: prompt tokens that the server's prefix cache had, by its own counter.",
 		"이전 대화: 두 번째 이후 순번이 다시 보낸 직전 프롬프트와 응답(usage 기준). 캐시 적중: 서버 카운터가 말하는 prefix cache의 프롬프트 토큰.")
 	wImages     = tr("Images", "이미지")
@@ -125,7 +125,7 @@ func (b builder) groups(r record.Record, by, caption string, name record.Text) *
 
 func (b builder) conversations(all []record.Record) *table {
 	t := &table{caption: b.of(b.t(wTalks)), columns: []column{{title: b.t(wTest)}, {title: b.t(wTalks), right: true}, {title: b.t(wWhole), right: true},
-		{title: b.t(wNotSent), right: true}, {title: b.t(wThink), right: true}, {title: b.t(wHistory), right: true}, {title: b.t(wFound), right: true}}}
+		{title: b.t(wNotSent), right: true}, {title: b.t(wThink), right: true}, {title: b.t(wHistory), right: true}, {title: b.t(wFromCache), right: true}}}
 	for _, r := range all {
 		c := r.Detail.Conversations
 		if c == nil {

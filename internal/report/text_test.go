@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"bench/internal/display"
 	"bench/internal/record"
 )
 
@@ -21,8 +22,10 @@ func views(in Input) map[string]func(io.Writer, int, bool) error {
 		out["verify"] = func(w io.Writer, width int, colour bool) error { return TextVerify(w, in.Verify, width, colour) }
 	}
 	if in.Sizing != nil {
-		out["sizing"] = func(w io.Writer, width int, colour bool) error {
-			return TextSizing(w, in.Sizing, English, width, colour)
+		for _, lang := range []string{English, Korean} {
+			out["sizing "+lang] = func(w io.Writer, width int, colour bool) error {
+				return TextSizing(w, in.Sizing, lang, width, colour)
+			}
 		}
 	}
 	return out
@@ -32,7 +35,7 @@ func TestTextFits(t *testing.T) {
 	escape := regexp.MustCompile("\x1b\\[[0-9]*m")
 	for name, in := range inputs(t) {
 		for view, write := range views(in) {
-			for _, width := range []int{80, 100, 140} {
+			for _, width := range []int{30, 40, 60, 80, 100, 140} {
 				t.Run(fmt.Sprintf("%s/%s/%d", name, view, width), func(t *testing.T) {
 					var plain, coloured bytes.Buffer
 					if err := write(&plain, width, false); err != nil {
@@ -42,7 +45,7 @@ func TestTextFits(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, line := range strings.Split(plain.String(), "\n") {
-						if n := utf8.RuneCountInString(line); n > width {
+						if n := display.Width(line); n > width {
 							t.Errorf("line of %d columns: %s", n, line)
 						}
 						if strings.TrimRight(line, " ") != line {
@@ -151,19 +154,27 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	for _, c := range []struct {
-		text  string
-		width int
-		want  []string
-	}{
-		{"", 5, []string{""}},
-		{"one two three", 7, []string{"one two", "three"}},
-		{"unbreakable", 4, []string{"unbr", "eaka", "ble"}},
-		{"a unbreakable", 6, []string{"a", "unbrea", "kable"}},
-	} {
-		if got := strings.Join(wrap(c.text, c.width), "|"); got != strings.Join(c.want, "|") {
-			t.Errorf("wrap(%q, %d) = %s, want %s", c.text, c.width, got, strings.Join(c.want, "|"))
+// However narrow it is, every figure and every word of a table is there whole, but for words that are broken at a hyphen.
+func TestTablesBreakNoWord(t *testing.T) {
+	for name, in := range inputs(t) {
+		b := builder{in, English}
+		for _, s := range []section{b.tests(), b.limits(false), b.expectations()} {
+			for _, block := range s.blocks {
+				for width := 30; block.table != nil && width <= 120; width += 5 {
+					w := &textWriter{width: width}
+					w.table(block.table)
+					shown := strings.Fields(w.out.String())
+					for _, r := range block.table.rows {
+						for _, c := range r {
+							for _, word := range strings.Fields(clean(c.text)) {
+								if !strings.Contains(word, "-") && !slices.ContainsFunc(shown, func(s string) bool { return strings.Trim(s, ";.") == strings.Trim(word, ";.") }) {
+									t.Fatalf("%s at %d columns: %q is not in\n%s", name, width, word, w.out.String())
+								}
+							}
+						}
+					}
+				}
+			}
 		}
 	}
 }

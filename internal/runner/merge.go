@@ -20,6 +20,7 @@ type ShardResult struct {
 	File   *record.RequestFile
 	GPU    []record.GPUSample
 	Server []record.ServerRow
+	Probes *record.RequestFile // sent beside its part; nil for none
 }
 
 // MergedResult is the load as if one machine had sent it, on the first shard's clock.
@@ -53,6 +54,9 @@ func Merge(shards []ShardResult, merged record.Merged) (*MergedResult, error) {
 	if g := first.Record.Detail.Goodput; g != nil {
 		s.goodput = &record.Goodput{MaxTTFTMS: g.MaxTTFTMS, MaxTPOTMS: g.MaxTPOTMS, MaxLatencyMS: g.MaxLatencyMS}
 	}
+	if p := first.Record.Detail.Probe; p != nil && first.Probes != nil {
+		s.probes, s.probesFile = first.Probes.Attempts(), p.File
+	}
 	for n := range t.Runs {
 		if err := s.joinRepeat(shards, n); err != nil {
 			return nil, err
@@ -69,7 +73,8 @@ func Merge(shards []ShardResult, merged record.Merged) (*MergedResult, error) {
 // anyLength says whether a record found that the server ends answers when it likes.
 func anyLength(rec record.Record) bool {
 	return slices.ContainsFunc(rec.Trust.Findings, func(f record.Finding) bool {
-		return f.Check == "lengths" && strings.HasPrefix(f.Evidence, notEnforced)
+		return f.Check == "lengths" &&
+			(strings.HasPrefix(f.Evidence, notEnforced) || strings.HasPrefix(f.Evidence, notKnown))
 	})
 }
 
@@ -78,6 +83,9 @@ func complete(shards []ShardResult) error {
 	first := shards[0]
 	for i, x := range shards {
 		a, b := first.File.Test, x.File.Test
+		if err := CheckTest(b); err != nil {
+			return fmt.Errorf("%s: %w", x.Name, err)
+		}
 		if b.Shard.Index != i {
 			if i > 0 && b.Shard.Index == shards[i-1].File.Test.Shard.Index {
 				return fmt.Errorf("%s and %s are both shard %d", shards[i-1].Name, x.Name, b.Shard.Index)
@@ -105,10 +113,10 @@ func complete(shards []ShardResult) error {
 
 // joinRepeat joins one repeat on the first shard's clock.
 func (s *summary) joinRepeat(shards []ShardResult, n int) error {
-	due := load.Schedule(*s.test.Arrivals, s.test.Requests, load.Stream(shards[0].Run.Settings.Seed, "arrivals", s.test.ID, n))
+	due := s.dueBySeed(shards[0].Run.Settings.Seed, n)
 	var baseNS int64
 	var stops []record.Stop
-	sent := 0
+	sent, dueThere := 0, 0
 	for _, x := range shards {
 		rs := x.File.Attempts()[n]
 		stop := x.stopOf(n, rs)
@@ -121,22 +129,28 @@ func (s *summary) joinRepeat(shards []ShardResult, n int) error {
 		if stop == nil && !whole(rs, x.File.Test.Share()) {
 			return fmt.Errorf("%s has %d of %d requests of repeat %d: it was interrupted; measure again", x.Name, len(rs), x.File.Test.Share(), n+1)
 		}
-		startNS := rs[0].ScheduledNS - int64(due[rs[0].Index])
+		mine := part(x.File.Test)
+		for i, r := range rs {
+			if i >= len(mine) || r.Index != mine[i] {
+				return fmt.Errorf("%s, repeat %d: request %d stands in place %d of its part: the books of the shards do not balance", x.Name, n+1, r.Index, i)
+			}
+		}
+		startNS := rs[0].ScheduledNS - int64(due(rs[0]))
 		if baseNS == 0 {
 			baseNS = startNS
 		}
-		for i, r := range rs {
-			if want := x.File.Test.Shard.Index + i*x.File.Test.Shard.Of; r.Index != want {
-				return fmt.Errorf("%s, repeat %d: request %d stands where %d is due: the books of the shards do not balance", x.Name, n+1, r.Index, want)
-			}
-			if r.ScheduledNS-startNS != int64(due[r.Index]) {
-				return fmt.Errorf("%s, repeat %d: request %d was due %v after the start, by the schedule of the seed %v", x.Name, n+1, r.Index,
-					time.Duration(r.ScheduledNS-startNS), due[r.Index])
+		for _, r := range rs {
+			if s.planned(r) && r.ScheduledNS-startNS != int64(due(r)) {
+				return fmt.Errorf("%s, repeat %d: request %d was due %v after the start, by the load that all were to send %v", x.Name, n+1, r.Index,
+					time.Duration(r.ScheduledNS-startNS), due(r))
 			}
 			s.repeats[n] = append(s.repeats[n], shifted(r, baseNS-startNS))
 		}
 		sent += len(rs)
-		if stop != nil {
+		if stop == nil {
+			dueThere += len(rs)
+		} else {
+			dueThere += stop.Due
 			stop.AtNS += baseNS - startNS
 			stops = append(stops, *stop)
 		}
@@ -144,11 +158,30 @@ func (s *summary) joinRepeat(shards []ShardResult, n int) error {
 	slices.SortFunc(s.repeats[n], func(a, b record.Request) int { return a.Index - b.Index })
 	if len(stops) > 0 {
 		at := slices.MinFunc(stops, func(a, b record.Stop) int { return int(a.AtNS - b.AtNS) })
-		by, _ := slices.BinarySearch(due, time.Duration(slices.MaxFunc(stops, func(a, b record.Stop) int { return int(a.AtNS - b.AtNS) }).AtNS-baseNS)+1)
-		at.Due = max(by, sent)
+		at.Due = max(dueThere, sent)
 		s.stops[n] = at
 	}
 	return nil
+}
+
+// dueBySeed is when a request of a repeat was due after the start of its load: by the schedule of the seed or the trace; at
+// once where it is of the opening burst of a closed load.
+func (s *summary) dueBySeed(seed int64, n int) func(record.Request) time.Duration {
+	switch a := s.test.Arrivals; {
+	case a == nil:
+		return func(record.Request) time.Duration { return 0 }
+	case a.Trace != nil:
+		return func(r record.Request) time.Duration { return time.Duration(orZero(r.DueNS)) }
+	default:
+		due := load.Schedule(*a, s.test.Requests, load.Stream(seed, "arrivals", s.test.ID, n))
+		return func(r record.Request) time.Duration { return due[r.Index] }
+	}
+}
+
+// planned says whether a request's instant was known before the load began; those of a closed load that follow another are
+// sent when that has ended.
+func (s *summary) planned(r record.Request) bool {
+	return s.test.Arrivals != nil || r.Index < s.test.Concurrent
 }
 
 // stopOf is how a repeat's newest attempt was ended early; nil where it was not.

@@ -1,7 +1,14 @@
 package runner
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +76,70 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestPlaces: the shards of a closed load hold each of its places once and send each of its requests once, as many for a place
+// on one as on another.
+func TestPlaces(t *testing.T) {
+	for places := 1; places < 12; places++ {
+		for _, requests := range []int{places, 3 * places, 3*places + 2} {
+			for of := 1; of <= places; of++ {
+				sumPlaces, seen := 0, map[int]bool{}
+				for i := range of {
+					test := WithShard(Single(places, Shape{100, 2}, 1, requests), record.Shard{Index: i, Of: of})
+					mine := part(test)
+					sumPlaces += test.Places()
+					if len(mine) != test.Share() || len(mine) < requests/places*test.Places() || len(mine) > (requests/places+1)*test.Places() {
+						t.Fatalf("%d places, shard %d of %d: %d of %d requests for %d places, its share is %d", places, i, of, len(mine), requests, test.Places(), test.Share())
+					}
+					for _, index := range mine {
+						if seen[index] {
+							t.Fatalf("request %d is of two shards", index)
+						}
+						seen[index] = true
+					}
+				}
+				if sumPlaces != places || len(seen) != requests {
+					t.Fatalf("%d shards hold %d of %d places and send %d of %d requests", of, sumPlaces, places, len(seen), requests)
+				}
+			}
+		}
+	}
+}
+
+// TestMergeClosed: the opening bursts of all shards are brought to one instant; what was not released there is no burst.
+func TestMergeClosed(t *testing.T) {
+	test := Single(5, Shape{100, 2}, 1, 20)
+	shards := func() (out []ShardResult) {
+		for i := range 2 {
+			x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
+			clock := int64(i+1) * 1e12
+			for _, k := range part(x.File.Test) {
+				at := clock + int64(k/5)*1e9
+				x.File.Requests = append(x.File.Requests, record.Request{Index: k, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
+					TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true})
+			}
+			out = append(out, x)
+		}
+		return out
+	}
+	got, err := Merge(shards(), record.Merged{Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range got.Requests {
+		if want := int64(1e12) + int64(i/5)*1e9; r.Index != i || r.SentNS != want {
+			t.Fatalf("request %d is %+v", i, r)
+		}
+	}
+	if rec := got.Record; rec.ConcurrentRequests != 5 || rec.Detail.Requests != 20 || rec.Detail.Kind != record.KindConcurrent || *rec.Detail.SendSkewMS != 0 {
+		t.Errorf("%+v", rec)
+	}
+	late := shards()
+	late[1].File.Requests[1].ScheduledNS++
+	if _, err := Merge(late, record.Merged{}); err == nil || !strings.Contains(err.Error(), "was due") {
+		t.Errorf("a burst that was released twice: %v", err)
+	}
+}
+
 // TestClockError: one kernel has one clock; else the two worst bounds add up, and one that is not known makes all unknown.
 func TestClockError(t *testing.T) {
 	on := func(boot string, ms *float64) ShardResult {
@@ -88,4 +159,61 @@ func TestClockError(t *testing.T) {
 			t.Errorf("%v, %v; want %v, %v", got, ok, c.want, c.ok)
 		}
 	}
+}
+
+// FuzzMerge joins two shards whose request files may hold anything: what is joined has every request once, in order.
+func FuzzMerge(f *testing.F) {
+	test := OpenTest(record.Arrivals{RequestRate: 20, Burstiness: new(1.0)}, Shape{100, 2}, 1, 6, 0)
+	shards, _ := shardsOf(test, 2, 6)
+	text := func(x ShardResult) []byte {
+		header := struct {
+			Schema string      `json:"schema"`
+			Test   record.Test `json:"test"`
+		}{record.SchemaRequest, x.File.Test}
+		var out bytes.Buffer
+		enc := json.NewEncoder(&out)
+		err := enc.Encode(header)
+		for _, r := range x.File.Requests {
+			err = errors.Join(err, enc.Encode(r))
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	f.Add(text(shards[0]), text(shards[1]))
+	f.Add(bytes.Replace(text(shards[0]), []byte(`"index":0`), []byte(`"index":99`), 1), text(shards[1]))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"requests":6`), []byte(`"requests":-1`)), bytes.ReplaceAll(text(shards[1]), []byte(`"requests":6`), []byte(`"requests":-1`)))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"of":2`), []byte(`"of":0`)), text(shards[1]))
+	f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"arrivals"`), []byte(`"departures"`)), bytes.ReplaceAll(text(shards[1]), []byte(`"arrivals"`), []byte(`"departures"`)))
+	for _, field := range []string{"last_token_ns", "first_token_ns", "token_ns", "counted_tokens"} {
+		f.Add(bytes.ReplaceAll(text(shards[0]), []byte(`"`+field+`"`), []byte(`"x"`)), text(shards[1]))
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		dir := t.TempDir()
+		var got []ShardResult
+		for i, data := range [][]byte{a, b} {
+			path := filepath.Join(dir, strconv.Itoa(i))
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			file, err := record.ReadRequests(path)
+			if err != nil || file.Test.Shard == nil || file.Test.Requests > 1000 || file.Test.Runs > 100 {
+				return // the reader's to refuse, or only slow
+			}
+			got = append(got, ShardResult{Name: path, Run: record.Run{Settings: record.Settings{Seed: 1}}, File: file})
+		}
+		merged, err := Merge(got, record.Merged{Shards: 2})
+		if err != nil {
+			return
+		}
+		last := [2]int{-1, -1}
+		for _, r := range merged.Requests {
+			if now := [2]int{r.Run, r.Index}; slices.Compare(now[:], last[:]) <= 0 {
+				t.Errorf("request %v follows %v", now, last)
+			} else {
+				last = now
+			}
+		}
+	})
 }

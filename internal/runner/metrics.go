@@ -154,7 +154,7 @@ func (s *serverSampling) settle(ctx context.Context, limit time.Duration) {
 	}
 }
 
-func orZero(v *float64) float64 {
+func orZero[T int64 | float64](v *T) T {
 	if v == nil {
 		return 0
 	}

@@ -21,7 +21,14 @@ func OpenTest(a record.Arrivals, shape Shape, runs, n, most int) record.Test {
 		name = map[string]string{record.RampLinear: "ramp", record.RampExponential: "expramp"}[a.RampUpStrategy] +
 			number(a.RampUpStartRPS) + "to" + number(a.RampUpEndRPS)
 	}
+	if a.Trace != nil {
+		name = "trace"
+		if unit := a.Trace.SecMultiplier; unit != 1 && unit != 0.001 { // which the known formats have
+			name += number(unit)
+		}
+	}
 	switch {
+	case a.Trace != nil:
 	case a.Burstiness == nil:
 		name += "-even"
 	case *a.Burstiness != 1:
@@ -41,6 +48,9 @@ func number(v float64) string {
 
 // describeArrivals says in words when requests are due.
 func describeArrivals(a record.Arrivals) string {
+	if a.Trace != nil {
+		return fmt.Sprintf("as a trace had them, %g s for each unit of its stamps", a.Trace.SecMultiplier)
+	}
 	rate := fmt.Sprintf("%g requests/s", a.RequestRate)
 	if a.RampUpStrategy != "" {
 		rate = fmt.Sprintf("%g to %g requests/s, %s", a.RampUpStartRPS, a.RampUpEndRPS, a.RampUpStrategy)
@@ -59,6 +69,12 @@ const maxRate = 100_000
 
 // checkArrivals refuses a schedule that cannot be meant.
 func checkArrivals(a record.Arrivals) error {
+	if t := a.Trace; t != nil {
+		if !(t.SecMultiplier >= 1e-9 && t.SecMultiplier <= 1e6) {
+			return fmt.Errorf("%g s for each unit of a trace's stamps is out of range: want 1e-9 to 1e6", t.SecMultiplier)
+		}
+		return nil
+	}
 	rates := []struct {
 		what string
 		v    float64
@@ -104,7 +120,7 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 	}
 	out.SendDelay, out.Held, out.HeldTime = distribution(delays), len(held), distribution(held)
 	var dueS, spanS, busyS float64
-	gaps := 0
+	gaps, sendS := 0, 0.0
 	for n := range s.test.Runs {
 		rs := s.repeats[n]
 		if len(rs) == 0 {
@@ -119,11 +135,16 @@ func (s *summary) openFigures(all, ok []record.Request) *record.OpenLoad {
 		spanS += time.Duration(end - start).Seconds()
 		out.DrainMS = max(out.DrainMS, ms(time.Duration(end-lastSent)))
 		gaps += len(rs) - 1
+		sendS += time.Duration(lastSent - start).Seconds()
 		dueS += time.Duration(rs[len(rs)-1].ScheduledNS - rs[0].ScheduledNS).Seconds()
 	}
 	if dueS > 0 {
 		out.OfferedPerSec = new(float64(gaps) / dueS)
 	}
+	if sendS > 0 {
+		out.SentPerSec = new(float64(gaps) / sendS)
+	}
+	out.Steady = s.steady(all)
 	if spanS > 0 {
 		out.AchievedPerSec, out.MeanInFlight = new(float64(len(ok))/spanS), new(busyS/spanS)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func openRun(t *testing.T, settings string, change func(*rig), tests ...record.T
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, settings, dir)
-		var text bytes.Buffer
+		var text syncBuffer
 		r.sim.LogRequests(&text)
 		if change != nil {
 			change(r)
@@ -45,18 +46,39 @@ func openRun(t *testing.T, settings string, change func(*rig), tests ...record.T
 			requests = append(requests, all)
 		}
 		r.close()
-		for line := range bytes.Lines(text.Bytes()) {
-			var e sim.LogEntry
-			if err := json.Unmarshal(line, &e); err != nil {
-				t.Fatal(err)
-			}
-			log = append(log, e)
-		}
+		log = text.entries(t)
 	})
 	if len(recs) != len(tests) {
 		t.Fatalf("%d records of %d tests", len(recs), len(tests))
 	}
 	return recs, requests, log
+}
+
+// syncBuffer is the request log of a simulator.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// entries are the requests that were logged.
+func (b *syncBuffer) entries(t *testing.T) (log []sim.LogEntry) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for line := range bytes.Lines(b.text.Bytes()) {
+		var e sim.LogEntry
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		log = append(log, e)
+	}
+	return log
 }
 
 // TestOpenLoadArrives: what the server saw is the schedule, to the nanosecond, and the schedule is that of the seed.

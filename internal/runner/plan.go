@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -123,6 +124,9 @@ const (
 	maxMatrixTests = 1000
 )
 
+// unknownField is what the decoder says of a member that a row does not have: it names the Go type.
+var unknownField = regexp.MustCompile(`field (\S+) not found in type struct \{.*\}`)
+
 // ParseMatrix reads a matrix from YAML or JSON: a list `tests` of rows with concurrent, input_tokens
 // (100), output_tokens (100) and optionally id, runs, requests, purpose. Unknown members are errors.
 func ParseMatrix(name string, in io.Reader, runs int) ([]record.Test, error) {
@@ -141,6 +145,7 @@ func ParseMatrix(name string, in io.Reader, runs int) ([]record.Test, error) {
 			err = errors.New("the file is empty")
 		}
 		text := strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "yaml: ")
+		text = unknownField.ReplaceAllString(strings.TrimPrefix(text, "unmarshal errors: "), "a test has no $1")
 		return nil, fmt.Errorf("matrix %s: %s; it needs a list `tests` of rows like {concurrent: 8, input_tokens: 100, output_tokens: 100}", name, text)
 	}
 	if n := len(file.Tests); n == 0 || n > maxMatrixTests {
@@ -258,6 +263,6 @@ func CheckContext(tests []record.Test, maxModelLen int) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: a request needs %d tokens, the server's context holds %d: start vLLM with --max-model-len %d or more, or choose shorter tests with --matrix",
+	return fmt.Errorf("%s: a request needs %d tokens, the server's context holds %d: start it with room for %d or more (vLLM: --max-model-len), or choose shorter tests with --matrix",
 		strings.Join(bad, ", "), need, maxModelLen, need)
 }

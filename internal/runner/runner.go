@@ -84,14 +84,23 @@ type Options struct {
 	Resume      bool
 	// LengthsEnforced says that the server honours ignore_eos, so that every answer has the asked length.
 	LengthsEnforced bool
+	// LengthsUnknown says that this was asked and did not show: LengthsEnforced is false then.
+	LengthsUnknown bool
 	// WaitReturn is how long a server that died is waited for; 0 = not at all. Recheck says whether the one that
 	// is there again is the same; it may be nil.
 	WaitReturn time.Duration
 	// Precise, above 0, ends a test's repeats as soon as the intervals of throughput and latency reach no further
 	// from their means than that share of them.
 	Precise float64
+	// PerToken is the latency of one request by its output tokens, where something showed it before the first test; 0
+	// else. Of what it lets expect the first test is told.
+	PerToken time.Duration
 	// Samples are the requests of a repeat, in order, where the tests take them from a dataset; with their lengths.
 	Samples []Sample
+	// Due are the instants of the requests of a repeat after its start, where the tests take them from a trace.
+	Due []time.Duration
+	// Probe, where not nil, is sent beside each test but a baseline.
+	Probe *record.Probe
 	// SLO and Goodput, where not nil, hold the limits that each test but a baseline is judged by.
 	SLO     *record.SLO
 	Goodput *record.Goodput
@@ -177,7 +186,7 @@ type run struct {
 	Options
 	draining atomic.Bool
 	baseline map[single]record.Baseline
-	perToken time.Duration   // latency of the last test by its output tokens; 0 = none has ended
+	perToken time.Duration   // latency of the last test by its output tokens; 0 = not known
 	said     map[string]bool // what samples are missing, told once
 	again    bool            // the test is begun again after the server died before it ended
 }
@@ -187,7 +196,7 @@ type run struct {
 // that fails is a record, not an error.
 func Run(ctx context.Context, o Options, tests []record.Test) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	r := &run{Options: o, baseline: map[single]record.Baseline{}, said: map[string]bool{}}
+	r := &run{Options: o, baseline: map[single]record.Baseline{}, said: map[string]bool{}, perToken: o.PerToken}
 	var observing sync.Mutex // samples come from goroutines of their own
 	r.Observe = func(e Event) {
 		observing.Lock()
@@ -242,6 +251,9 @@ func (r *run) another() (t record.Test, more bool, err error) {
 // take does test i, with what comes after it.
 func (r *run) take(ctx context.Context, tests []record.Test, i int) error {
 	t, number, total := tests[i], i+1, len(tests)
+	if t.Kind != record.KindBaseline {
+		t.Probe = r.Probe
+	}
 	done, err := r.isDone(t)
 	if err != nil {
 		return err

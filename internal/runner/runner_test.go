@@ -90,7 +90,7 @@ func newRig(t *testing.T, settings, dir string) *rig {
 		t.Fatal(err)
 	}
 	r.opts = runner.Options{Folder: r.folder, Clock: r.clock, Target: target{r.client}, Prompts: prompts, GPUs: gpus{r.sim},
-		HasMetrics: true, GPUInfo: r.sim.GPUs(), Simulated: true, LengthsEnforced: true, Control: &runner.Control{},
+		HasMetrics: true, GPUInfo: r.sim.GPUs(), Simulated: true, VirtualTime: true, LengthsEnforced: true, Control: &runner.Control{},
 		Settings: record.Settings{Endpoint: vllm.Chat, Warmup: 3, CooldownS: 30},
 		Observe:  func(e runner.Event) { r.events = append(r.events, e) }}
 	return r

@@ -19,8 +19,7 @@ type openLoad struct {
 	run     int
 	attempt int
 	whole   []time.Duration // the schedule
-	index   []int           // of the requests that this machine sends
-	due     []time.Duration // and when
+	due     []time.Duration // of the requests that this machine sends
 	atOnce  int             // most of them in flight; 0 = no bound
 	now     func() int64
 
@@ -33,25 +32,25 @@ type openLoad struct {
 }
 
 func (r *run) openLoad(t record.Test, n, attempt int) *openLoad {
-	o := &openLoad{test: t, run: n, attempt: attempt, now: r.Clock.Now, atOnce: t.Concurrent,
-		whole: load.Schedule(*t.Arrivals, t.Requests, load.Stream(r.Settings.Seed, "arrivals", t.ID, n))}
-	o.index, o.due = part(t, o.whole)
-	if t.Shard != nil && t.Concurrent > 0 {
-		o.atOnce = max(1, (t.Concurrent-t.Shard.Index+t.Shard.Of-1)/t.Shard.Of)
+	o := &openLoad{test: t, run: n, attempt: attempt, now: r.Clock.Now, atOnce: t.Places(), whole: r.Due}
+	if t.Arrivals.Trace == nil {
+		o.whole = load.Schedule(*t.Arrivals, t.Requests, load.Stream(r.Settings.Seed, "arrivals", t.ID, n))
+	}
+	for _, i := range part(t) {
+		o.due = append(o.due, o.whole[i])
 	}
 	return o
 }
 
-// part is which requests of a schedule this machine sends, and when.
-func part(t record.Test, whole []time.Duration) (index []int, due []time.Duration) {
-	first, step := 0, 1
-	if t.Shard != nil {
-		first, step = t.Shard.Index, t.Shard.Of
+// part is which requests of a repeat this machine sends, by index.
+func part(t record.Test) []int {
+	index := make([]int, 0, t.Share())
+	for i := range t.Requests {
+		if t.Mine(i) {
+			index = append(index, i)
+		}
 	}
-	for i := first; i < len(whole); i += step {
-		index, due = append(index, i), append(due, whole[i])
-	}
-	return index, due
+	return index
 }
 
 // send runs the load from an instant on until its schedule, the user or saturation ends it.
@@ -115,10 +114,24 @@ func (o *openLoad) dueBy(atNS int64) int {
 	return n
 }
 
-// variation is the coefficient of variation of the gaps between arrivals, 1 at least: the server's own times vary too.
+// variation is the coefficient of variation of the gaps between arrivals, 1 at least: the server's own times vary too. That of
+// a trace is what its gaps have.
 func (o *openLoad) variation() float64 {
-	if b := o.test.Arrivals.Burstiness; b != nil {
-		return max(1, 1/math.Sqrt(*b))
+	a := o.test.Arrivals
+	switch {
+	case a.Trace != nil:
+		var gaps []float64
+		for i := 1; i < len(o.whole); i++ {
+			gaps = append(gaps, (o.whole[i] - o.whole[i-1]).Seconds())
+		}
+		mean, _ := stats.Mean(gaps)
+		sd, ok := stats.SD(gaps)
+		if !ok || mean == 0 {
+			return 1
+		}
+		return max(1, sd/mean)
+	case a.Burstiness != nil:
+		return max(1, 1/math.Sqrt(*a.Burstiness))
 	}
 	return 1
 }
@@ -197,6 +210,7 @@ func waitingGrows(done []record.Request, variation float64) *record.Saturation {
 			if !ok {
 				d = time.Duration(part[i].EndNS - part[i].ScheduledNS)
 			}
+			d -= max(0, late(part[i])) // which is the client's doing
 			at[i], wait[i] = time.Duration(part[i].ScheduledNS).Seconds(), d.Seconds()
 		}
 		g, ok := growing(at, wait)

@@ -26,14 +26,14 @@ func WithShard(t record.Test, s record.Shard) record.Test {
 func checkShard(t record.Test) error {
 	s := t.Shard
 	switch {
-	case t.Arrivals == nil:
-		return errors.New("only a load with a schedule (--request-rate) can be shared by several machines")
+	case t.Kind == record.KindBaseline:
+		return errors.New("a single request at a time cannot be shared by several machines")
 	case s.Of < 1 || s.Of > 1000 || s.Index < 0 || s.Index >= s.Of:
 		return fmt.Errorf("shard %d of %d is out of range: want an index from 0 and at most 1000 shards", s.Index, s.Of)
 	case t.Share() < 1:
 		return fmt.Errorf("%d requests are too few for %d shards", t.Requests, s.Of)
 	case t.Concurrent > 0 && t.Concurrent < s.Of:
-		return fmt.Errorf("at most %d in flight cannot be shared by %d shards", t.Concurrent, s.Of)
+		return fmt.Errorf("%d in flight cannot be shared by %d shards", t.Concurrent, s.Of)
 	case t.Runs > 1 && !(s.EveryS > 0):
 		return errors.New("shards begin each repeat together: say how long after one the next begins with --start-every")
 	}

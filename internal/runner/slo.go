@@ -66,7 +66,8 @@ func (l limitOf) value(rs []record.Request, p float64) *float64 {
 			xs = append(xs, ms(d))
 		}
 	}
-	v := stats.Percentile(xs, p)
+	slices.Sort(xs)
+	v := stats.PercentileSorted(xs, p)
 	if v == nil || math.IsInf(*v, 0) || math.IsNaN(*v) {
 		return nil
 	}
@@ -80,10 +81,16 @@ func (s *summary) sloResult(all []record.Request) *record.SLOResult {
 	}
 	p := s.slo.Percentile / 100
 	out := &record.SLOResult{SLO: *s.slo, Held: len(all) > 0, Metrics: []record.SLOMetric{}}
+	settled := s.settled()
 	limits := s.limits(s.slo.MaxTTFTMS, s.slo.MaxTPOTMS, s.slo.MaxLatencyMS)
 	for _, l := range limits {
 		m := record.SLOMetric{Metric: l.metric, LimitMS: *l.ms, ValueMS: l.value(all, p), Share: l.share(all, len(all)+s.dropped())}
 		m.Held = m.Share >= p
+		if len(settled) > 0 {
+			m.ShareSteady = new(l.share(settled, len(settled)))
+			// The first requests of an open load meet an empty server, and are no part of what it holds for long.
+			m.Held = m.Held && (s.test.Arrivals == nil || *m.ShareSteady >= p)
+		}
 		out.Held = out.Held && m.Held
 		out.Metrics = append(out.Metrics, m)
 	}

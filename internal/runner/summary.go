@@ -17,18 +17,20 @@ const (
 
 // summary turns what was recorded about a test into its record. It is pure.
 type summary struct {
-	test      record.Test
-	repeats   map[int][]record.Request
-	enforced  bool
-	simulated bool
-	endpoint  string
-	gpuInfo   []record.GPUInfo
-	gpu       []record.GPUSample
-	server    []record.ServerRow
-	idleWait  time.Duration
-	busy      string
-	baseline  *record.Baseline
-	files     record.Files
+	test     record.Test
+	repeats  map[int][]record.Request
+	enforced bool
+	// lengthsUnknown: whether lengths are enforced did not show.
+	lengthsUnknown bool
+	simulated      bool
+	endpoint       string
+	gpuInfo        []record.GPUInfo
+	gpu            []record.GPUSample
+	server         []record.ServerRow
+	idleWait       time.Duration
+	busy           string
+	baseline       *record.Baseline
+	files          record.Files
 
 	scrapes      *record.Scrapes
 	client       *watch // nil on simulated time
@@ -39,6 +41,8 @@ type summary struct {
 	goodput      *record.Goodput     // its limits, likewise
 	gpuSampling  *record.GPUSampling
 	gpuProcesses []record.GPUProcessSeen
+	probes       map[int][]record.Request // sent beside each repeat
+	probesFile   string                   // "" where none were
 }
 
 func (s *summary) record() record.Record {
@@ -124,6 +128,7 @@ func (s *summary) detail(d *record.Detail, all []record.Request) {
 	d.Workload, d.SentSHA256 = s.test.Workload, sentHash(all)
 	s.special(d, all, ok)
 	d.OpenLoad, d.SLO, d.Goodput = s.openFigures(all, ok), s.sloResult(all), s.goodputOf(all)
+	d.Probe = s.probeResult()
 	d.Client = s.client.load(mean(durations(ok, (*record.Request).TPOT)))
 }
 
@@ -196,7 +201,11 @@ func durations(rs []record.Request, metric func(*record.Request) (time.Duration,
 
 // gaps are the times between reads that brought tokens, in milliseconds.
 func gaps(rs []record.Request) []float64 {
-	var out []float64
+	n := 0
+	for _, r := range rs {
+		n += max(0, len(r.TokenNS)-1)
+	}
+	out := make([]float64, 0, n)
 	for _, r := range rs {
 		for i := 1; i < len(r.TokenNS); i++ {
 			out = append(out, ms(time.Duration(r.TokenNS[i]-r.TokenNS[i-1])))
@@ -227,8 +236,11 @@ func distribution(xs []float64) *record.Distribution {
 	if len(xs) == 0 {
 		return nil
 	}
-	return &record.Distribution{N: len(xs), Mean: *mean(xs), Min: slices.Min(xs), Max: slices.Max(xs),
-		P50: stats.Percentile(xs, 0.5), P90: stats.Percentile(xs, 0.9), P95: stats.Percentile(xs, 0.95), P99: stats.Percentile(xs, 0.99)}
+	mean := *mean(xs)
+	xs = slices.Clone(xs)
+	slices.Sort(xs)
+	return &record.Distribution{N: len(xs), Mean: mean, Min: xs[0], Max: xs[len(xs)-1],
+		P50: stats.PercentileSorted(xs, 0.5), P90: stats.PercentileSorted(xs, 0.9), P95: stats.PercentileSorted(xs, 0.95), P99: stats.PercentileSorted(xs, 0.99)}
 }
 
 func tokensFrom(rs []record.Request) string {
@@ -308,7 +320,7 @@ func (s *summary) skewOf(n int) (skewMS float64, ok bool) {
 		return 0, false // its sends are apart by intent
 	}
 	burst := slices.DeleteFunc(slices.Clone(s.repeats[n]), func(r record.Request) bool { return r.Turn > 1 })
-	burst = burst[:min(len(burst), s.test.Concurrent)]
+	burst = burst[:min(len(burst), s.test.Places())]
 	if len(burst) < 2 {
 		return 0, false
 	}

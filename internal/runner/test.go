@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +29,13 @@ func (r *run) test(ctx context.Context, t record.Test, number, total int) (recor
 		return record.Record{}, err
 	}
 	defer log.Close()
+	probes, err := r.openProbing(ctx, t, log.Name())
+	if err != nil {
+		return record.Record{}, err
+	}
 	s := startSampling(ctx, r, log.Name(), event)
-	rec, err := r.measure(ctx, t, log, content, s, event)
-	err = errors.Join(err, s.stop())
+	rec, err := r.measure(ctx, t, log, content, s, probes, event)
+	err = errors.Join(err, s.stop(), probes.close())
 	s.notes(r.said, func(text string) { event(Event{Kind: Note, Text: text}) })
 	if err != nil {
 		return record.Record{}, err
@@ -85,7 +88,7 @@ func describe(t record.Test) string {
 }
 
 // measure does warm-up and the repeats that are not on disk yet.
-func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog, content *record.RequestFile, s *sampling, event func(Event)) (record.Record, error) {
+func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog, content *record.RequestFile, s *sampling, probes *probing, event func(Event)) (record.Record, error) {
 	event(Event{Kind: WaitingForIdle})
 	idleWait, busy := r.waitIdle(ctx, s)
 	if t.Shard != nil {
@@ -124,7 +127,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 			return record.Record{}, ErrInterrupted
 		}
 		event(Event{Kind: RepeatStarted, Run: n})
-		requests, stop, err := r.repeat(ctx, t, n, attempt, log, s, client, event)
+		requests, stop, err := r.repeat(ctx, t, n, attempt, log, s, client, probes, event)
 		if err != nil {
 			return record.Record{}, err
 		}
@@ -147,9 +150,10 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	if err := log.Sync(); err != nil {
 		return record.Record{}, err
 	}
-	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
+	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, lengthsUnknown: r.LengthsUnknown, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client, stops: stops}
 	sum.files.Requests = log.Name()
+	probes.handOver(&sum)
 	if t.Kind != record.KindBaseline {
 		sum.slo, sum.goodput = r.SLO, r.Goodput
 	}
@@ -276,16 +280,12 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
-func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, event func(Event)) ([]record.Request, *record.Stop, error) {
+func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, probes *probing, event func(Event)) ([]record.Request, *record.Stop, error) {
 	var open *openLoad
-	index := make([]int, t.Requests)
-	for i := range index {
-		index[i] = i
-	}
-	connections := t.Concurrent
+	index, connections := part(t), t.Places()
 	if t.Arrivals != nil {
 		open = r.openLoad(t, n, attempt)
-		index, connections = open.index, min(openConnections, or(open.atOnce, openConnections))
+		connections = min(openConnections, or(open.atOnce, openConnections))
 	}
 	w, err := r.work(t, n)
 	if err != nil {
@@ -313,7 +313,11 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	if err := r.awaitStart(ctx, t, n, connectAhead); err != nil {
 		return nil, nil, err
 	}
-	if err := r.Target.Open(ctx, min(connections, max(len(sends), len(talks)))); err != nil {
+	connections = min(connections, max(len(sends), len(talks)))
+	if probes != nil {
+		connections++
+	}
+	if err := r.Target.Open(ctx, connections); err != nil {
 		return nil, nil, r.openError(ctx, t, err)
 	}
 	startNS, err := r.startOf(t, n)
@@ -351,6 +355,9 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 	}
 	took := func(i int, scheduledNS int64, req record.Request) {
 		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
+		if t.Arrivals != nil && t.Arrivals.Trace != nil {
+			req.DueNS = new(int64(r.Due[i]))
+		}
 		ended <- req
 	}
 	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
@@ -358,6 +365,7 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 		req.HeldNS = heldNS
 		took(index[i], scheduledNS, req)
 	}
+	probes.begin(ctx, n, attempt, startNS)
 	broke := make(chan error, len(talks))
 	switch {
 	case talks != nil:
@@ -379,16 +387,17 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 		})
 		s.server.watched(nil)
 	default:
-		plan := load.Plan{Requests: t.Requests, InFlight: t.Concurrent, Draining: r.draining.Load}
+		plan := load.Plan{Requests: len(sends), InFlight: t.Places(), StartNS: startNS, Draining: r.draining.Load}
 		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
 	}
+	probeErr := probes.end()
 	if client != nil {
 		client.end()
 	}
 	close(ended)
 	<-written
 	close(broke)
-	if err := cmp.Or(writeErr, <-broke); err != nil {
+	if err := errors.Join(writeErr, probeErr, <-broke); err != nil {
 		return nil, nil, err
 	}
 	limit := settleLimit

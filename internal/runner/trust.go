@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bench/internal/load"
 	"bench/internal/record"
 )
 
@@ -16,6 +17,9 @@ const (
 	lateSend = time.Millisecond
 	// lateShare is the share of late sends from which the client did not keep its schedule.
 	lateShare = 0.1
+	// behindShare is the share of its schedule by which the last send of an open load may be late: beyond it the client sent
+	// another rate than the one asked for.
+	behindShare = 0.1
 	// coalescedShare is the share of coalesced token chunks above which inter-token times mean nothing.
 	coalescedShare = 0.5
 	// sendSkewShare is the share of the mean TTFT by which a burst's sends may lie apart: beyond it the burst
@@ -24,6 +28,9 @@ const (
 	// prefixHitShare is the share of prompt tokens served from the prefix cache above which a test is not
 	// what it claims: prompts share the chat template's first tokens, less than one block of 16.
 	prefixHitShare = 0.01
+	// cacheBlock is the block of vLLM's prefix cache, in tokens: servers that keep single tokens find the template's
+	// beginning there, which is shorter.
+	cacheBlock = 16
 	// prefixVoidShare is the share from which TTFT is not the time of computing a prompt any more.
 	prefixVoidShare = 0.1
 	// prefixSlack is how many tokens of a prompt that shares a prefix may be found beyond it: those of the chat template, and
@@ -43,8 +50,11 @@ const (
 	throttleShare = 0.05
 )
 
-// notEnforced is the finding of a server that ends answers when it likes.
-const notEnforced = "the server does not honour ignore_eos"
+// Findings of a server that ends answers when it likes, and of one that may.
+const (
+	notEnforced = "the server does not honour ignore_eos"
+	notKnown    = "the server is not known to honour ignore_eos"
+)
 
 // throttled are the reasons for lowered clocks that say the card could not hold what it was built for. The
 // power limit is not among them: it is the usual state of a busy card, and a cause of its own.
@@ -83,9 +93,10 @@ func (s *summary) trust(rec record.Record, all []record.Request) record.Trust {
 	}
 	s.clientKeptUp(j, rec, all)
 	if s.test.Shard == nil {
-		s.prefixCache(j, rec.Detail.ServerDelta)
-		s.foreignTraffic(j, all)
-		s.books(j, rec.Detail.ServerDelta, all)
+		s.prefixCache(j, rec.Detail.ServerDelta, all)
+		ours := slices.Concat(all, s.allProbes())
+		s.foreignTraffic(j, ours)
+		s.books(j, rec.Detail.ServerDelta, ours)
 	} else {
 		j.note("shard", "one of %d machines: what the server counted is held against all of them by `bench merge`", s.test.Shard.Of)
 	}
@@ -108,9 +119,16 @@ func (s *summary) lengthsProven(j *judgement, d record.Detail) {
 	if n := d.Prompt.Unproven; n > 0 {
 		j.doubt("lengths", "%d of %d answers came without usage: their lengths are not proven", n, d.Succeeded)
 	}
-	if !s.enforced {
-		j.doubt("lengths", notEnforced+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
+	what, say := notEnforced, j.doubt
+	switch {
+	case s.enforced:
+		return
+	case s.lengthsUnknown && d.Output.Exact == d.Succeeded: // then it does not matter
+		what, say = notKnown, j.note
+	case s.lengthsUnknown:
+		what = notKnown
 	}
+	say("lengths", what+": %d of %d answers had the %d tokens asked for", d.Output.Exact, d.Succeeded, s.test.OutputTokens)
 }
 
 // clientKeptUp: late sends, bursts that were none, tokens that came in one read, and a machine that had no time.
@@ -131,9 +149,27 @@ func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Req
 		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
 			ms(late(worst)), clockTime(worst.SentNS))
 	}
+	if o := d.OpenLoad; o != nil && s.behind() && o.SentPerSec != nil && o.OfferedPerSec != nil {
+		j.void("client_lag", "this client sent %.3g requests a second where %.3g were due: it cannot hold that rate; share the load among machines with --shard", *o.SentPerSec, *o.OfferedPerSec)
+	}
 	if c := d.Client; c != nil && c.Limited {
 		j.doubt("client_lag", "client-limited: %s", c.Why)
 	}
+}
+
+// behind says whether the client fell so far behind the schedule of an open load that it sent another one.
+func (s *summary) behind() bool {
+	for n := range s.test.Runs {
+		rs := s.repeats[n]
+		if len(rs) < 2 {
+			continue
+		}
+		first, last := rs[0], rs[len(rs)-1]
+		if lag := late(last); lag > lateSend && lag.Seconds() > behindShare*time.Duration(last.ScheduledNS-first.ScheduledNS).Seconds() {
+			return true
+		}
+	}
+	return false
 }
 
 // starved names the repeats whose burst lay further apart than a share of the mean TTFT.
@@ -147,16 +183,25 @@ func (s *summary) starved(ttftMS float64) string {
 	return strings.Join(runs, ", ")
 }
 
-func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
-	if v == nil || v.PrefixHits == nil || v.PrefixQueries == nil {
+// prefixCache holds the hits against what the prompts have in common: by the server's counters, or by the usage of its
+// answers where it has none.
+func (s *summary) prefixCache(j *judgement, v *record.ServerDelta, all []record.Request) {
+	hits, queries, most, told := cachedOf(all)
+	switch {
+	case v != nil && v.PrefixHits != nil && v.PrefixQueries != nil:
+		hits, queries = *v.PrefixHits, *v.PrefixQueries
+	case !told:
 		return
 	}
-	hits, queries := *v.PrefixHits, *v.PrefixQueries
+	if w := s.test.Workload; w != nil && w.BlockTokens > 0 {
+		s.tracePrefix(j, hits, queries)
+		return
+	}
 	if c := s.conversations(s.all()); c != nil {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; %d repeated what had been said in the conversation before", hits, queries, c.HistoryTokens)
 		return
 	}
-	if s.test.Workload != nil && s.test.Workload.Dataset != "" {
+	if w := s.test.Workload; w != nil && w.Dataset != "" && !load.IsTrace(w.Dataset) {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
 		return
 	}
@@ -167,11 +212,31 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta) {
 	if hits <= prefixHitShare*queries {
 		return
 	}
+	if told && most < cacheBlock {
+		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache, %d of a prompt at most: the beginning that the template gives to all", hits, queries, most)
+		return
+	}
 	say := j.doubt
 	if hits > prefixVoidShare*queries {
 		say = j.void
 	}
 	say("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache", hits, queries)
+}
+
+// cachedOf adds up what usage tells of the prefix cache, and the most that one prompt found there; told is false where an
+// answer tells nothing of it.
+func cachedOf(all []record.Request) (hits, queries float64, most int, told bool) {
+	for _, r := range all {
+		if !r.Success {
+			continue
+		}
+		if r.CachedTokens == nil || r.PromptTokens == nil {
+			return 0, 0, 0, false
+		}
+		hits, queries, told = hits+float64(*r.CachedTokens), queries+float64(*r.PromptTokens), true
+		most = max(most, *r.CachedTokens)
+	}
+	return hits, queries, most, told
 }
 
 // sharedPrefix holds a workload that is to hit the prefix cache against the server's counter: whole blocks of the shared
@@ -189,6 +254,22 @@ func (s *summary) sharedPrefix(j *judgement, hits, queries float64) {
 		j.doubt("prefix_cache", "that is more than the requests had in common")
 	case hits < asked/2:
 		j.doubt("prefix_cache", "that is less than half of what was shared: the server does not keep prefixes, or had no room for them")
+	}
+}
+
+// tracePrefix holds a trace that tells which blocks its prompts have in common against the server's counter. Less than all of
+// them may be found: the cache has an end, and a prompt may come before the one it shares with was computed.
+func (s *summary) tracePrefix(j *judgement, hits, queries float64) {
+	n, repeats := 0, 0
+	for _, rs := range s.repeats {
+		if n += len(rs); len(rs) > 0 {
+			repeats++
+		}
+	}
+	common := float64(repeats * s.test.Workload.CommonTokens)
+	j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; by the trace %.0f are in blocks that an earlier prompt had", hits, queries, common)
+	if hits > common+float64(n*prefixSlack) {
+		j.doubt("prefix_cache", "that is more than the requests had in common")
 	}
 }
 

@@ -192,7 +192,7 @@ func TestSharedPrefix(t *testing.T) {
 	for hits, verdict := range map[float64]string{0: record.TrustDoubtful, 700: record.TrustDoubtful, 1440: record.TrustSound, 1600: record.TrustSound, 1800: record.TrustSound, 2500: record.TrustDoubtful} {
 		s := &summary{test: record.Test{Runs: 1, Workload: &record.Workload{PrefixTokens: 160}}, repeats: map[int][]record.Request{0: make([]record.Request, 10)}}
 		j := &judgement{record.Trust{Verdict: record.TrustSound}}
-		s.prefixCache(j, &record.ServerDelta{PrefixHits: &hits, PrefixQueries: new(3000.0)})
+		s.prefixCache(j, &record.ServerDelta{PrefixHits: &hits, PrefixQueries: new(3000.0)}, nil)
 		if j.Verdict != verdict || len(j.Findings) == 0 {
 			t.Errorf("%v of 1600 shared tokens found: %+v", hits, j.Trust)
 		}

@@ -202,9 +202,19 @@ func (r *run) ask(ctx context.Context, t record.Test, w work, key load.Key) (Pro
 	if t.Workload != nil && t.Workload.Dataset != "" && !key.Warmup {
 		s := r.Samples[key.Index]
 		p.Tokens, p.OutputTokens, p.Tools, p.ToolChoice = s.InputTokens, s.OutputTokens, s.Tools, s.ToolChoice
+		if s.PromptTokens > 0 && len(s.Blocks) == 0 { // of a trace that does not tell what its requests have in common
+			var err error
+			p.Text, err = r.Prompts.Make(ctx, p.Tokens, key)
+			return p, err
+		}
 		// One salt a repeat: what the requests of a dataset have in common the server may find, what an earlier repeat
 		// left not.
 		p.Salt = r.Prompts.Salt(load.Key{Test: t.ID, Run: key.Run, Attempt: key.Attempt})
+		if len(s.Blocks) > 0 {
+			var err error
+			p.Text, err = r.Prompts.MakeBlocks(ctx, s.Blocks, t.Workload.BlockTokens, p.Tokens, key)
+			return p, err
+		}
 		p.say(s.Messages)
 		return p, nil
 	}

@@ -124,6 +124,9 @@ func ParseTarget(s string) (Config, error) {
 		}
 		key, value, _ := strings.Cut(field, "=")
 		at := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+		if at < 0 && !strings.Contains(field, "=") {
+			return Config{}, fmt.Errorf("%s%s: %q is no setting: give it a name, as in gpu=rtx-3090", Prefix, list, field)
+		}
 		if at < 0 {
 			return Config{}, fmt.Errorf("%s%s: the simulator has no setting %q; it has %s", Prefix, list, key, strings.Join(settingKeys(), ", "))
 		}

@@ -35,7 +35,9 @@ func SD(xs []float64) (sd float64, ok bool) {
 // Quantile is the p-quantile of xs, 0 ≤ p ≤ 1, by Hyndman and Fan's type 7: linear between the
 // order statistics around (n − 1)p, NumPy's default. ok is false for no values or p outside [0, 1].
 func Quantile(xs []float64, p float64) (q float64, ok bool) {
-	return QuantileSorted(slices.Sorted(slices.Values(xs)), p)
+	xs = slices.Clone(xs)
+	slices.Sort(xs)
+	return QuantileSorted(xs, p)
 }
 
 // QuantileSorted is [Quantile] of values already in ascending order.
@@ -67,12 +69,12 @@ func MinN(p float64) int {
 	return n
 }
 
-// Percentile is the p-quantile if xs holds enough values for it (see [MinN]), else nil.
-func Percentile(xs []float64, p float64) *float64 {
+// PercentileSorted is the p-quantile of values in ascending order if they are enough for it (see [MinN]), else nil.
+func PercentileSorted(xs []float64, p float64) *float64 {
 	if len(xs) == 0 || len(xs) < MinN(p) {
 		return nil
 	}
-	q, ok := Quantile(xs, p)
+	q, ok := QuantileSorted(xs, p)
 	if !ok {
 		return nil
 	}

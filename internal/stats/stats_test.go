@@ -120,13 +120,13 @@ func TestPercentileNeedsEnoughValues(t *testing.T) {
 	for i := range xs {
 		xs[i] = float64(i)
 	}
-	if got := Percentile(xs, 0.9); got == nil || !near(*got, 25.2, 1e-12) {
+	if got := PercentileSorted(xs, 0.9); got == nil || !near(*got, 25.2, 1e-12) {
 		t.Errorf("p90 of 0..28 = %v, want 25.2", got)
 	}
-	if got := Percentile(xs[:28], 0.9); got != nil {
+	if got := PercentileSorted(xs[:28], 0.9); got != nil {
 		t.Errorf("p90 of 28 values = %v, want none", *got)
 	}
-	if Percentile(nil, 0.5) != nil {
+	if PercentileSorted(nil, 0.5) != nil {
 		t.Error("percentile of nothing: want none")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 )
 
@@ -35,9 +36,9 @@ type line []piece
 func (l line) fit(width int) line {
 	var out line
 	for _, p := range l {
-		w := textWidth(p.text)
+		w := display.Width(p.text)
 		if w > width {
-			if p.text = cut(p.text, width); p.text != "" {
+			if p.text = display.Cut(p.text, width); p.text != "" {
 				out = append(out, p)
 			}
 			return out
@@ -129,16 +130,16 @@ func (s *state) planLine(now time.Time, width int) line {
 	if total > 0 {
 		share = float64(len(s.done)) / float64(total)
 	}
-	words := fmt.Sprintf("%d of %d tests, %s gone", len(s.done), total, span(gone))
+	words := fmt.Sprintf("%d of %d tests, %s gone", len(s.done), total, Span(gone))
 	if left, ok := s.timeLeft(now); ok {
 		if left > 0 {
-			words += ", about " + span(left) + " left"
+			words += ", about " + Span(left) + " left"
 		}
 		if gone+left > 0 {
 			share = gone.Seconds() / (gone + left).Seconds()
 		}
 	}
-	bar := min(20, width-len("plan  ")-textWidth(words)-2)
+	bar := min(20, width-len("plan  ")-display.Width(words)-2)
 	if bar < 5 {
 		return line{{words, plain}}
 	}
@@ -167,7 +168,7 @@ const (
 )
 
 func graphLine(name, value string, values []float64, top float64, scale string, width int, st style) line {
-	l := line{{pad(name, graphName, false), dim}, {pad(value, graphValue, true), plain}}
+	l := line{{display.Pad(name, graphName, false), dim}, {display.Pad(value, graphValue, true), plain}}
 	room := width - graphName - graphValue - 2
 	if room-graphScale >= 10 {
 		room -= graphScale
@@ -230,7 +231,7 @@ func value(v *float64, format string) string {
 }
 
 func (s *state) serverLine() line {
-	l := line{{pad("server", graphName, false), dim}}
+	l := line{{display.Pad("server", graphName, false), dim}}
 	switch row := s.lastRow; {
 	case !s.plan.HasMetrics:
 		return append(l, piece{"its /metrics are not readable", dim})
@@ -248,7 +249,7 @@ func (s *state) serverLine() line {
 func (s *state) gpuLines() []line {
 	var out []line
 	for _, g := range s.gpus {
-		l := line{{pad(fmt.Sprintf("GPU %d", g.Index), graphName, false), dim}}
+		l := line{{display.Pad(fmt.Sprintf("GPU %d", g.Index), graphName, false), dim}}
 		var parts []string
 		if g.GPUUtil != nil {
 			parts = append(parts, fmt.Sprintf("%3.0f %%", *g.GPUUtil))
@@ -296,15 +297,18 @@ func newestBlocks(blocks [][]line, n int) []line {
 func (s *state) said(width int) [][]line {
 	var out [][]line
 	for _, m := range s.messages {
-		st := yellow
+		mark, st := "· ", dim
+		if m.finding {
+			mark, st = "! ", yellow
+		}
 		if m.bad {
 			st = red
 		}
 		var block []line
-		for i, part := range wrap(m.text, width-2) {
+		for i, part := range display.Wrap(m.text, width-2) {
 			lead := "  "
 			if i == 0 {
-				lead = "! "
+				lead = mark
 			}
 			block = append(block, line{{lead, st}, {part, plain}})
 		}
@@ -325,7 +329,7 @@ func (s *state) keyLine(width int) line {
 	if s.stopping {
 		st = yellow
 	}
-	if textWidth(long) > width {
+	if display.Width(long) > width {
 		long = short
 	}
 	return line{{long, st}}

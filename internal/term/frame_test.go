@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -79,10 +80,10 @@ func TestFramesFit(t *testing.T) {
 				}
 				for _, l := range lines {
 					drawn := l.render(false)
-					if w := textWidth(drawn); w > width {
+					if w := display.Width(drawn); w > width {
 						t.Errorf("%s, %d×%d: %d columns in %q", name, width, height, w, drawn)
 					}
-					if clean := Clean(drawn); clean != drawn {
+					if clean := display.Clean(drawn); clean != drawn {
 						t.Errorf("%s, %d×%d: %q is drawn", name, width, height, drawn)
 					}
 				}

@@ -4,61 +4,83 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 )
 
-// interruptKey is Ctrl-C, which a terminal in raw mode hands over as what it is.
-const interruptKey = 3
+// Keys that a terminal in raw mode hands over as what they are: Ctrl-C and Ctrl-Z.
+const (
+	interruptKey = 3
+	suspendKey   = 26
+)
 
 // Keyboard reads single keys from a terminal.
-type Keyboard struct{ file *os.File }
+type Keyboard struct {
+	file *os.File
+	mode *term.State // the terminal's before it was changed; nil until then
+
+	mu   sync.Mutex // a key that comes after the end is nobody's
+	over bool
+}
 
 // NewKeyboard is the keyboard behind r, nil where nobody can type.
 func NewKeyboard(r io.Reader) *Keyboard {
 	if f, ok := Terminal(r); ok {
-		return &Keyboard{f}
+		return &Keyboard{file: f}
 	}
 	return nil
 }
 
-// listen puts the terminal into raw mode, so that a key arrives when it is pressed, and calls press with each until
-// the returned function has put the terminal back. Its goroutine goes on waiting for a key that may never come: nothing
-// can wake it, and it ends with the process. Ctrl-Z does nothing: a client that is stopped would spoil what it measures.
-func (k *Keyboard) listen(press func(key byte)) (restore func()) {
-	fd := int(k.file.Fd())
-	mode, err := term.MakeRaw(fd)
-	if err != nil {
-		return func() {}
+// raw puts the terminal into raw mode, in which a key arrives when it is pressed.
+func (k *Keyboard) raw() {
+	if mode, err := term.MakeRaw(int(k.file.Fd())); err == nil && k.mode == nil {
+		k.mode = mode
 	}
-	var mu sync.Mutex // a key that comes after the end is nobody's
-	over := false
+}
+
+// restore puts the terminal back. In the background it is another's, and changing it would stop this program.
+func (k *Keyboard) restore() {
+	if fd := int(k.file.Fd()); k.mode != nil && foreground(fd) {
+		term.Restore(fd, k.mode)
+	}
+}
+
+// listen calls press with each key until end. Its goroutine goes on waiting for a key that may never come: nothing can
+// wake it, and it ends with the process.
+func (k *Keyboard) listen(press func(key byte)) {
 	go func() {
 		var sequence escape
 		for keys := make([]byte, 16); ; {
 			n, err := k.file.Read(keys)
-			if err != nil {
+			if err != nil && !foreground(int(k.file.Fd())) {
+				time.Sleep(redrawPeriod) // the terminal is another program's for a while
+				continue
+			}
+			if err != nil || !k.take(keys[:n], &sequence, press) {
 				return
 			}
-			mu.Lock()
-			if over {
-				mu.Unlock()
-				return
-			}
-			for _, key := range keys[:n] {
-				if !sequence.takes(key) {
-					press(key)
-				}
-			}
-			mu.Unlock()
 		}
 	}()
-	return func() {
-		mu.Lock()
-		over = true
-		mu.Unlock()
-		term.Restore(fd, mode)
+}
+
+// take hands over what was read; it is false after end.
+func (k *Keyboard) take(keys []byte, sequence *escape, press func(key byte)) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, key := range keys {
+		if !k.over && !sequence.takes(key) {
+			press(key)
+		}
 	}
+	return !k.over
+}
+
+// end ends listening.
+func (k *Keyboard) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.over = true
 }
 
 // escape is where in the several bytes of an arrow or function key the input is.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -61,7 +62,7 @@ func (p *Lines) Observe(e runner.Event) {
 func (p *Lines) Status(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := Clean(fmt.Sprintf(format, args...))
+	text := display.Clean(fmt.Sprintf(format, args...))
 	if !p.screen.Live {
 		p.line(text)
 		return
@@ -74,7 +75,7 @@ func (p *Lines) Status(format string, args ...any) {
 func (p *Lines) Line(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line(Clean(fmt.Sprintf(format, args...)))
+	p.line(display.Clean(fmt.Sprintf(format, args...)))
 }
 
 // Done implements [Progress].
@@ -86,13 +87,13 @@ func (p *Lines) Done() {
 
 func (p *Lines) line(text string) {
 	p.clear()
-	fmt.Fprintln(p.screen.W, text)
+	fmt.Fprintln(p.screen.W, p.screen.Fold(text))
 }
 
 func (p *Lines) draw(text string) {
 	if text != "" && time.Since(p.drawn) >= redrawPeriod {
 		p.live, p.drawn = text, time.Now()
-		fmt.Fprintf(p.screen.W, "\r\x1b[K%s", cut(text, p.screen.Width()-1))
+		fmt.Fprintf(p.screen.W, "\r\x1b[K%s", display.Cut(text, p.screen.Width()-1))
 	}
 }
 
@@ -117,19 +118,19 @@ func (t *transcript) lasting(e runner.Event) []string {
 	case runner.TestDone:
 		lines := []string{ResultLine(*e.Record)}
 		for _, f := range findings(*e.Record) {
-			lines = append(lines, fmt.Sprintf("%s  %s: %s", e.Test.ID, f.Check, Clean(f.Evidence)))
+			lines = append(lines, fmt.Sprintf("%s  %s: %s", e.Test.ID, f.Check, display.Clean(f.Evidence)))
 		}
 		return lines
 	case runner.WaitingForServer:
 		if t.waited != e.Test.ID {
 			t.waited = e.Test.ID
-			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, Clean(e.Text), span(e.Remaining))}
+			return []string{fmt.Sprintf("%s  the server stopped answering (%s): waiting up to %s for its return", e.Test.ID, display.Clean(e.Text), Span(e.Remaining))}
 		}
 	case runner.Note:
 		if e.Test.ID == "" {
-			return []string{"note: " + Clean(e.Text)}
+			return []string{"note: " + display.Clean(e.Text)}
 		}
-		return []string{fmt.Sprintf("%s  note: %s", e.Test.ID, Clean(e.Text))}
+		return []string{fmt.Sprintf("%s  note: %s", e.Test.ID, display.Clean(e.Text))}
 	}
 	return nil
 }
@@ -140,13 +141,13 @@ func (t *transcript) passing(e runner.Event) []string {
 	case runner.TestStarted:
 		line := describe(e)
 		if e.Left != nil {
-			line += ", about " + span(*e.Left) + " left"
+			line += ", about " + Span(*e.Left) + " left"
 		}
 		return []string{line}
 	case runner.CoolingDown:
 		if t.cooled != e.Test.ID {
 			t.cooled = e.Test.ID
-			return []string{fmt.Sprintf("%s  cooling down %s", e.Test.ID, span(e.Remaining))}
+			return []string{fmt.Sprintf("%s  cooling down %s", e.Test.ID, Span(e.Remaining))}
 		}
 	}
 	return nil
@@ -171,9 +172,9 @@ func describe(e runner.Event) string {
 func phase(e runner.Event) string {
 	switch e.Kind {
 	case runner.CoolingDown:
-		return fmt.Sprintf("%s (%d/%d)  cooling down %s", e.Test.ID, e.Number, e.Total, span(e.Remaining))
+		return fmt.Sprintf("%s (%d/%d)  cooling down %s", e.Test.ID, e.Number, e.Total, Span(e.Remaining))
 	case runner.WaitingForServer:
-		return fmt.Sprintf("%s (%d/%d)  waiting for the server's return, %s left", e.Test.ID, e.Number, e.Total, span(e.Remaining))
+		return fmt.Sprintf("%s (%d/%d)  waiting for the server's return, %s left", e.Test.ID, e.Number, e.Total, Span(e.Remaining))
 	}
 	if step := step(e); step != "" {
 		return describe(e) + "  " + step
@@ -202,8 +203,8 @@ func step(e runner.Event) string {
 	return ""
 }
 
-// span prints a time as people say it, to the second below an hour.
-func span(d time.Duration) string {
+// Span prints a time as people say it, to the second below an hour.
+func Span(d time.Duration) string {
 	s := int(max(d, 0).Round(time.Second).Seconds())
 	switch {
 	case s < 60:
@@ -239,7 +240,7 @@ func ResultLine(r record.Record) string {
 	}
 	text += "  " + string(r.Status)
 	if r.Status != record.StatusSuccess {
-		text += ": " + Clean(r.Detail.Reason)
+		text += ": " + display.Clean(r.Detail.Reason)
 	}
 	return text
 }

@@ -43,7 +43,7 @@ func TestLines(t *testing.T) {
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{-time.Second: "0 s", 59*time.Second + 600*time.Millisecond: "1:00 min", 61 * time.Second: "1:01 min",
 		2*time.Hour + 5*time.Minute: "2:05 h"} {
-		if got := span(d); got != want {
+		if got := Span(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"bench/internal/display"
 	"bench/internal/record"
 	"bench/internal/runner"
 )
@@ -33,10 +34,10 @@ type state struct {
 // testOutcome is how a test of the plan ended; a test that was there already has no record here.
 type testOutcome struct{ record *record.Record }
 
-// message is something to be read; a bad one is drawn as such.
+// message is something to be read; a finding says what a figure is worth, a bad one that it is worth nothing.
 type message struct {
-	text string
-	bad  bool
+	text         string
+	finding, bad bool
 }
 
 // messagesMax is how many are kept: more than any screen shows.
@@ -49,7 +50,7 @@ type repeatSoFar struct {
 }
 
 func newState(plan Plan, now time.Time) state {
-	plan.Title = Clean(plan.Title)
+	plan.Title = display.Clean(plan.Title)
 	return state{plan: plan, began: now, done: map[int]*testOutcome{}}
 }
 
@@ -84,13 +85,13 @@ func (s *state) observe(e runner.Event, now time.Time) {
 		s.done[e.Number-1] = &testOutcome{e.Record}
 		s.left, s.leftAt = e.Left, now
 		if e.Record.Status == record.StatusFailure {
-			s.tell(message{e.Test.ID + " failed: " + Clean(e.Record.Detail.Reason), true})
+			s.tell(message{e.Test.ID + " failed: " + display.Clean(e.Record.Detail.Reason), true, true})
 		}
 		for _, f := range findings(*e.Record) {
-			s.tell(message{fmt.Sprintf("%s %s, %s: %s", e.Test.ID, e.Record.Trust.Verdict, f.Check, Clean(f.Evidence)), e.Record.Trust.Verdict == record.TrustInvalid})
+			s.tell(message{fmt.Sprintf("%s %s, %s: %s", e.Test.ID, e.Record.Trust.Verdict, f.Check, display.Clean(f.Evidence)), true, e.Record.Trust.Verdict == record.TrustInvalid})
 		}
 	case runner.Note:
-		text := Clean(e.Text)
+		text := display.Clean(e.Text)
 		if e.Test.ID != "" {
 			text = e.Test.ID + " " + text
 		}
@@ -113,13 +114,13 @@ func (s *state) observe(e runner.Event, now time.Time) {
 func (s *state) stepOf(e runner.Event) string {
 	switch e.Kind {
 	case runner.CoolingDown:
-		text := "cooling down " + span(e.Remaining)
+		text := "cooling down " + Span(e.Remaining)
 		if e.Number < len(s.plan.Tests) {
 			text += ", then " + s.plan.Tests[e.Number].ID
 		}
 		return text
 	case runner.WaitingForServer:
-		return "the server stopped answering; waiting " + span(e.Remaining) + " for its return"
+		return "the server stopped answering; waiting " + Span(e.Remaining) + " for its return"
 	}
 	return step(e)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"bench/internal/display"
 	"bench/internal/record"
 )
 
@@ -63,18 +64,18 @@ func (s *state) table(height, width int) []line {
 			if d := s.done[n]; d != nil {
 				r = d.record
 			}
-			cells[j+1] = append(cells[j+1], Clean(columns[i].cell(s.plan.Tests[n], r)))
+			cells[j+1] = append(cells[j+1], display.Clean(columns[i].cell(s.plan.Tests[n], r)))
 		}
 	}
 	widths := make([]int, len(columns))
 	for _, row := range cells {
 		for i, c := range row {
-			widths[i] = max(widths[i], textWidth(c))
+			widths[i] = max(widths[i], display.Width(c))
 		}
 	}
 	status := len("success")
 	for _, n := range shown {
-		status = max(status, textWidth(s.statusOf(n).text))
+		status = max(status, display.Width(s.statusOf(n).text))
 	}
 	dropColumns(widths, width-len("  ")-len("  ")-status)
 	out := []line{{{"  " + join(cells[0], widths) + "  status", dim}}}
@@ -146,7 +147,7 @@ func join(cells []string, widths []int) string {
 	var parts []string
 	for i, c := range cells {
 		if widths[i] > 0 {
-			parts = append(parts, pad(c, widths[i], columns[i].right))
+			parts = append(parts, display.Pad(c, widths[i], columns[i].right))
 		}
 	}
 	return strings.Join(parts, "  ")

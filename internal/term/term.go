@@ -5,6 +5,10 @@ package term
 import (
 	"io"
 	"os"
+	"strconv"
+	"strings"
+
+	"bench/internal/display"
 
 	"golang.org/x/term"
 )
@@ -18,13 +22,17 @@ type Screen struct {
 	// Live says that the stream is a terminal that may be coloured and redrawn: not a dumb one, not one that shows
 	// another program while this one is in the background, and not under NO_COLOR, whose users ask for text that stays
 	// text.
-	Live bool
-	fd   int
+	Live  bool
+	fd    int
+	width int // where it is no terminal
 }
 
-// NewScreen looks at a stream; env answers for NO_COLOR and TERM.
+// NewScreen looks at a stream; env answers for NO_COLOR, TERM and, where it is no terminal, COLUMNS.
 func NewScreen(w io.Writer, env func(string) string) Screen {
-	s := Screen{W: w, fd: -1}
+	s := Screen{W: w, fd: -1, width: PlainWidth}
+	if n, err := strconv.Atoi(env("COLUMNS")); err == nil && n > 0 {
+		s.width = n
+	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		s.fd = int(f.Fd())
 		s.Live = env("TERM") != "dumb" && env("NO_COLOR") == "" && foreground(s.fd)
@@ -45,7 +53,15 @@ func (s Screen) Size() (width, height int) {
 			return w, h
 		}
 	}
-	return PlainWidth, 24
+	return s.width, 24
+}
+
+// Fold breaks a line between words where a terminal would break it anywhere; a file or pipe gets it whole.
+func (s Screen) Fold(line string) string {
+	if width := s.Width(); s.fd >= 0 && display.Width(line) > width {
+		return strings.Join(display.Wrap(line, width), "\n")
+	}
+	return line
 }
 
 // Terminal is the terminal behind r, where a person can type and this program is the one that is listened to: a

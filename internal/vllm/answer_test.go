@@ -36,15 +36,15 @@ func answered(c *Client, wire io.Reader) record.Request {
 	socket := &stampedConn{Conn: scripted{Reader: wire}, clock: c.clock, budget: -1}
 	// Not of a pool: nothing would ever wake what is put back.
 	p := &pool{dialer: c.streams.dialer, closed: true}
-	ex := &exchange{pool: p, timeout: time.Minute, deadline: time.Now().Add(time.Minute),
-		conn: &conn{Conn: socket, socket: socket, br: bufio.NewReaderSize(socket, readBuffer)}, stop: func() bool { return true }}
-	r := record.Request{}
-	t := &tally{r: &r, gen: &Generate{MaxTokens: 16}}
 	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/v1/chat/completions", nil)
 	if err != nil {
 		panic(err)
 	}
-	if _, err = ex.readHead(req); err == nil {
+	ex := &exchange{message: message{request: req}, pool: p, timeout: time.Minute, deadline: time.Now().Add(time.Minute),
+		conn: &conn{Conn: socket, socket: socket, br: bufio.NewReaderSize(socket, readBuffer)}, stop: func() bool { return true }}
+	r := record.Request{}
+	t := &tally{r: &r, gen: &Generate{MaxTokens: 16}}
+	if _, err = ex.readHead(); err == nil {
 		err = t.read(ex)
 	}
 	c.judge(context.Background(), t, err)

@@ -1,7 +1,7 @@
-// Package vllm owns the client side of a vLLM server: streamed generation with stamps taken at the
-// socket, model list, tokenizer, health and metrics. One call is one attempt on one connection;
-// nothing is ever sent again unseen. It never decides what to send, when, or what a result means
-// beyond the success of its own request, and it prints nothing.
+// Package vllm owns the client side of a vLLM server, and of others that speak OpenAI's API: which one
+// it is, streamed generation with stamps taken at the socket, model list, tokenizer, health and metrics.
+// One call is one attempt on one connection; nothing is ever sent again unseen. It never decides what to
+// send, when, or what a result means beyond the success of its own request, and it prints nothing.
 package vllm
 
 import (
@@ -41,13 +41,16 @@ type Options struct {
 
 // Client talks to one vLLM server. It is safe for use by many goroutines; Close it when done.
 type Client struct {
-	root    *url.URL // base without /v1
-	key     string
-	asked   string // Options.Model
-	served  atomic.Pointer[string]
-	timeout time.Duration
-	clock   *clock.Clock
-	openai  *openai.Client
+	root   *url.URL // base without /v1
+	key    string
+	asked  string // Options.Model
+	served atomic.Pointer[string]
+	// templates says that tokens are counted as llama.cpp does it, wholeUsage that only whole answers tell usage.
+	templates, wholeUsage atomic.Bool
+	healthPath            atomic.Pointer[string]
+	timeout               time.Duration
+	clock                 *clock.Clock
+	openai                *openai.Client
 	// Two pools: a scrape must never take a connection that was opened for a measured request.
 	streams *pool
 	control *pool
@@ -85,6 +88,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{root: root, key: o.APIKey, asked: o.Model, timeout: o.Timeout, clock: o.Clock,
 		streams: &pool{dialer: d}, control: &pool{dialer: d}}
+	c.healthPath.Store(new("/health"))
 	if o.Model != "" {
 		c.served.Store(&o.Model)
 	}
@@ -98,7 +102,7 @@ func New(o Options) (*Client, error) {
 // parseBase reads a base URL and takes /v1 off its path. No error shows the text of a URL with
 // user info in it.
 func parseBase(raw string) (*url.URL, error) {
-	const form = "give it as http://HOST:PORT, with a path prefix where there is one"
+	const form = "give it as http://HOST:PORT, with a path prefix where there is one, or sim: for the simulator"
 	if strings.Contains(raw, "@") {
 		return nil, errors.New("the base URL holds a user name or password: pass a key in VLLM_API_KEY instead")
 	}

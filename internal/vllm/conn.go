@@ -57,8 +57,6 @@ type conn struct {
 	net.Conn               // TLS where there is TLS
 	socket   *stampedConn  // what lies under it
 	br       *bufio.Reader // reads Conn
-	absolute bool          // a plain proxy wants absolute request targets
-	proxy    string        // Proxy-Authorization for such a proxy, or ""
 	readyNS  int64         // since when it was free for the request it now carries
 	// dialNS and tlsNS are how long connecting and shaking hands took; told by the first request.
 	dialNS, tlsNS int64
@@ -97,7 +95,7 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	c := &conn{socket: &stampedConn{Conn: raw, clock: d.clock, budget: -1}}
+	c := &conn{socket: &stampedConn{Conn: directly(raw), clock: d.clock, budget: -1}}
 	c.Conn = c.socket
 	c.dialNS = d.clock.Now() - beganNS
 	if err := d.secure(ctx, c); err != nil {
@@ -111,16 +109,13 @@ func (d *dialer) open(ctx context.Context) (*conn, error) {
 
 // secure does what stands between a TCP connection and the first request.
 func (d *dialer) secure(ctx context.Context, c *conn) error {
-	if d.proxy != nil {
-		auth := proxyAuth(d.proxy)
-		if d.tls == nil {
-			c.absolute, c.proxy = true, auth
-		} else if err := connect(ctx, c.socket, hostPort(d.target), auth); err != nil {
-			return err
-		}
-	}
 	if d.tls == nil {
 		return nil
+	}
+	if d.proxy != nil {
+		if err := connect(ctx, c.socket, hostPort(d.target), proxyAuth(d.proxy)); err != nil {
+			return err
+		}
 	}
 	t := tls.Client(c.socket, d.tls)
 	beganNS := d.clock.Now()

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"bench/internal/record"
@@ -85,9 +84,7 @@ func TestCost(t *testing.T) {
 	}
 	bin := buildBench(t)
 	raw := compileRaw(t)
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "µs of CPU an event\tevents\tbench stress\tof that streaming\tGo discard\tC epoll\tbench / Go\tgoal\tstreaming / Go\tbench / C\t")
+	rows := [][]string{{"µs of CPU an event", "`bench stress`", "of that streaming", "Go discard", "C epoll", "bench / Go", "goal", "streaming / Go", "bench / C"}}
 	for _, l := range []costLoad{
 		{fmt.Sprintf("%d streams, %v a token", costStreams, referenceStep), referenceStep, 200, 8, goalPaced},
 		{fmt.Sprintf("%d streams, flooded", costStreams), 0, 8000, 3, goalFlooded},
@@ -110,20 +107,16 @@ func TestCost(t *testing.T) {
 				c = append(c, cpuOf(t, exec.Command(raw, l.arguments(server.port)...))/l.events())
 			}
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.2f\t%.2f\t", l.name, l.events(), middle(ours), middle(streaming), middle(discard))
-		if c == nil {
-			fmt.Fprint(w, "no cc\t")
-		} else {
-			fmt.Fprintf(w, "%.2f\t", middle(c))
+		figure := func(list []float64) string {
+			if list == nil {
+				return "no cc"
+			}
+			return fmt.Sprintf("%.2f", middle(list))
 		}
-		fmt.Fprintf(w, "%.2f\t≤ %.1f\t%.2f\t", middle(ratios(ours, discard)), l.goal, middle(ratios(streaming, discard)))
-		if c != nil {
-			fmt.Fprintf(w, "%.2f\t", middle(ratios(ours, c)))
-		}
-		fmt.Fprintln(w)
+		rows = append(rows, []string{fmt.Sprintf("%s (%.0f events)", l.name, l.events()), figure(ours), figure(streaming), figure(discard), figure(c),
+			figure(ratios(ours, discard)), fmt.Sprintf("≤ %.1f", l.goal), figure(ratios(streaming, discard)), figure(ratios(ours, c))})
 	}
-	w.Flush()
-	t.Logf("\nmedians of %d rounds, ratios within a round; streaming is what tokens add to the same requests with one token each\n%s", costRounds, table.String())
+	publish(t, "An event", rows)
 }
 
 // middle is the median.
@@ -134,9 +127,9 @@ func middle(list []float64) float64 {
 
 // ratios are taken within a round, whose clients met about the same machine.
 func ratios(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for i := range a {
-		out[i] = a[i] / b[i]
+	var out []float64
+	for i := range b {
+		out = append(out, a[i]/b[i])
 	}
 	return out
 }

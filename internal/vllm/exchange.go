@@ -18,18 +18,47 @@ const (
 	errorLimit   = 64 << 10 // bytes read of an error answer
 )
 
+// message is a request as it goes on the wire, so that nothing but one write stands between the schedule and the wire.
+type message struct {
+	request *http.Request // what it was made of; never changed
+	payload []byte        // its body
+	wire    []byte        // head and body
+}
+
+// message makes a request ready for any connection to the server.
+func (d *dialer) message(req *http.Request, payload []byte) (message, error) {
+	req.Body, req.GetBody, req.ContentLength = nil, nil, int64(len(payload))
+	if payload != nil {
+		req.Body = io.NopCloser(bytes.NewReader(payload))
+	}
+	req.Header.Set("User-Agent", "bench")
+	req.Header.Set("Accept-Encoding", "identity")
+	write := req.Write
+	if d.proxy != nil && d.tls == nil { // a plain proxy wants absolute targets
+		write = req.WriteProxy
+		if auth := proxyAuth(d.proxy); auth != "" {
+			req.Header.Set("Proxy-Authorization", auth)
+		}
+	}
+	var wire bytes.Buffer
+	wire.Grow(len(payload) + 1024)
+	if err := write(&wire); err != nil {
+		return message{}, fmt.Errorf("building the request: %w", err)
+	}
+	return message{request: req, payload: payload, wire: wire.Bytes()}, nil
+}
+
 // exchange is one request and its answer on one connection.
 type exchange struct {
+	message
 	pool    *pool
-	payload []byte
-	header  http.Header // added to the request's own
 	timeout time.Duration
 
 	conn        *conn
 	body        *body
-	content     content        // body, decoded
-	response    *http.Response // what go-openai was given
-	stop        func() bool    // ends the watch on the context
+	content     content // body, decoded
+	response    *http.Response
+	stop        func() bool // ends the watch on the context
 	deadline    time.Time
 	sent        bool  // the write of the request has begun
 	sentNS      int64 // just before it
@@ -41,57 +70,41 @@ type exchange struct {
 	status      int   // 0: no response head came
 }
 
-type exchangeKey struct{}
-
-// doer is the HTTP client given to go-openai: it performs the exchange that the request's context
-// carries, with that exchange's body in place of the request's.
-type doer struct{}
-
-// Do performs one attempt.
-func (doer) Do(req *http.Request) (*http.Response, error) {
-	ex, ok := req.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
-		return nil, errors.New("vllm: request without an exchange")
-	}
-	return ex.do(req)
-}
-
 // do sends the request and reads the answer's head. The one thing it follows is a 307 or 308 to
 // the very same origin, as web frameworks answer to a stray slash; any other 3xx is returned.
-func (ex *exchange) do(req *http.Request) (*http.Response, error) {
+func (ex *exchange) do(ctx context.Context) (*http.Response, error) {
 	for hop := 0; ; hop++ {
-		resp, err := ex.once(req)
+		resp, err := ex.once(ctx)
 		if err != nil {
 			return nil, err
 		}
-		next := sameOrigin(req.URL, resp)
+		next := sameOrigin(ex.request.URL, resp)
 		if next == nil || hop == maxRedirects {
 			return resp, nil
 		}
 		_, _ = io.Copy(io.Discard, io.LimitReader(ex.body, errorLimit))
 		ex.release()
+		req := ex.request.Clone(ctx)
 		req.URL = next
+		if ex.message, err = ex.pool.dialer.message(req, ex.payload); err != nil {
+			return nil, err
+		}
 	}
 }
 
 // once is one request on one connection.
-func (ex *exchange) once(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
+func (ex *exchange) once(ctx context.Context) (*http.Response, error) {
 	c, err := ex.pool.take(ctx)
 	if err != nil {
-		return nil, err
-	}
-	wire, err := ex.encode(req, c)
-	if err != nil {
-		c.Close()
 		return nil, err
 	}
 	if ex.deadline.IsZero() {
 		ex.deadline = time.Now().Add(ex.timeout)
 	}
 	ex.conn, ex.body, ex.connectedNS = c, nil, c.readyNS
-	ex.reused = ex.reused || c.used
-	if !c.used {
+	reused := c.used
+	ex.reused = ex.reused || reused
+	if !reused {
 		ex.dialNS, ex.tlsNS, c.used = c.dialNS, c.tlsNS, true
 	}
 	if err := c.SetDeadline(ex.deadline); err != nil {
@@ -103,51 +116,28 @@ func (ex *exchange) once(req *http.Request) (*http.Response, error) {
 	if !ex.sent {
 		ex.sent, ex.sentNS = true, sent
 	}
-	if _, err := c.Write(wire); err != nil {
+	if _, err := c.Write(ex.wire); err != nil {
 		ex.release()
 		return nil, err
 	}
-	resp, err := ex.readHead(req)
+	resp, err := ex.readHead()
 	if err != nil {
+		if reused && err == errNoAnswer {
+			ex.pool.useOnce() // this request is lost, the next ones need not be
+		}
 		ex.release()
 		return nil, err
 	}
 	return resp, nil
 }
 
-// encode is the request as it goes on the wire, so that it leaves in one write.
-func (ex *exchange) encode(req *http.Request, c *conn) ([]byte, error) {
-	req.Body, req.GetBody, req.ContentLength = nil, nil, int64(len(ex.payload))
-	if ex.payload != nil {
-		req.Body = io.NopCloser(bytes.NewReader(ex.payload))
-	}
-	req.Header.Set("User-Agent", "bench")
-	req.Header.Set("Accept-Encoding", "identity")
-	for k, v := range ex.header {
-		req.Header[k] = v
-	}
-	if c.proxy != "" {
-		req.Header.Set("Proxy-Authorization", c.proxy)
-	}
-	var buf bytes.Buffer
-	buf.Grow(len(ex.payload) + 1024)
-	write := req.Write
-	if c.absolute {
-		write = req.WriteProxy
-	}
-	if err := write(&buf); err != nil {
-		return nil, fmt.Errorf("building the request: %w", err)
-	}
-	return buf.Bytes(), nil
-}
-
 // readHead reads the head of the answer and leaves the connection at its body.
-func (ex *exchange) readHead(req *http.Request) (*http.Response, error) {
+func (ex *exchange) readHead() (*http.Response, error) {
 	c := ex.conn
 	c.socket.budget = headerLimit
 	before := c.socket.reads
 	for range maxInterim {
-		resp, err := http.ReadResponse(c.br, req)
+		resp, err := http.ReadResponse(c.br, ex.request)
 		if err != nil {
 			if c.socket.reads == before && errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, errNoAnswer

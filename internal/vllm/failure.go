@@ -137,7 +137,7 @@ func statusFailure(status int, text string, empty bool) *Error {
 	case status == 500 && empty:
 		class, text = record.ErrEngineDead, "empty answer, as vLLM gives when its engine is dead"
 	case status == 401:
-		text = join(text, "the server wants an API key: set VLLM_API_KEY or OPENAI_API_KEY, or pass --api-key-file")
+		text = join(text, "the server wants a valid API key: set VLLM_API_KEY or OPENAI_API_KEY, or pass --api-key-file")
 	}
 	return &Error{Class: class, Status: status, Message: clean(join(fmt.Sprintf("HTTP %d", status), text))}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -40,26 +41,31 @@ func (c *Client) Metrics(ctx context.Context) (record.ServerSample, error) {
 
 // Names of what is read, newest first; the first one served counts. V0 wrote counters without an engine's
 // label and cache names with gpu_ in them; with the Prometheus client's newer format counters end in _total.
+// After vLLM's stand the names that other servers give to the same thing; what they count otherwise is left out.
 var (
-	namesRunning       = []string{"vllm:num_requests_running"}
-	namesWaiting       = []string{"vllm:num_requests_waiting"}
-	namesWaitingFor    = []string{"vllm:num_requests_waiting_by_reason"}
-	namesSwapped       = []string{"vllm:num_requests_swapped"}
-	namesUsage         = []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"}
-	namesPreemptions   = []string{"vllm:num_preemptions_total", "vllm:num_preemptions"}
-	namesPrompt        = []string{"vllm:prompt_tokens_total", "vllm:prompt_tokens"}
-	namesGeneration    = []string{"vllm:generation_tokens_total", "vllm:generation_tokens"}
-	namesFinished      = []string{"vllm:request_success_total", "vllm:request_success"}
+	namesRunning     = []string{"vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing", "tgi_batch_current_size"}
+	namesWaiting     = []string{"vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred", "tgi_queue_size"}
+	namesWaitingFor  = []string{"vllm:num_requests_waiting_by_reason"}
+	namesSwapped     = []string{"vllm:num_requests_swapped"}
+	namesUsage       = []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage"}
+	namesPreemptions = []string{"vllm:num_preemptions_total", "vllm:num_preemptions"}
+	namesPrompt      = []string{"vllm:prompt_tokens_total", "vllm:prompt_tokens", "sglang:prompt_tokens_total", "tgi_request_input_length_sum"}
+	namesGeneration  = []string{"vllm:generation_tokens_total", "vllm:generation_tokens", "sglang:generation_tokens_total", "llamacpp:tokens_predicted_total",
+		"tgi_request_generated_tokens_sum"}
+	namesFinished      = []string{"vllm:request_success_total", "vllm:request_success", "sglang:num_requests_total", "tgi_request_success"}
 	namesPrefixQueries = []string{"vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries"}
 	namesPrefixHits    = []string{"vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits", "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits"}
+	// llama.cpp counts the prompt tokens that it computes and those that it had kept apart.
+	namesComputed = []string{"llamacpp:prompt_tokens_total"}
+	namesReused   = []string{"llamacpp:prompt_tokens_cached_total"}
 	// namesTimes are histograms, in the order of record.ServerTimes.
 	namesTimes = [len(record.ServerTimes)][]string{
-		record.TimeQueue:   {"vllm:request_queue_time_seconds"},
+		record.TimeQueue:   {"vllm:request_queue_time_seconds", "sglang:queue_time_seconds", "tgi_request_queue_duration"},
 		record.TimePrefill: {"vllm:request_prefill_time_seconds"},
 		record.TimeDecode:  {"vllm:request_decode_time_seconds"},
-		record.TimeTTFT:    {"vllm:time_to_first_token_seconds"},
-		record.TimeITL:     {"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"},
-		record.TimeE2E:     {"vllm:e2e_request_latency_seconds"},
+		record.TimeTTFT:    {"vllm:time_to_first_token_seconds", "sglang:time_to_first_token_seconds"},
+		record.TimeITL:     {"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds", "sglang:inter_token_latency_seconds"},
+		record.TimeE2E:     {"vllm:e2e_request_latency_seconds", "sglang:e2e_request_latency_seconds", "tgi_request_duration"},
 	}
 )
 
@@ -69,6 +75,21 @@ const (
 	finishedLabel = "finished_reason"
 )
 
+// families are the beginnings of names by the server that gives them.
+var families = []struct{ prefix, engine string }{
+	{"vllm:", record.EngineVLLM}, {"sglang:", record.EngineSGLang}, {"llamacpp:", record.EngineLlamaCpp}, {"tgi_", record.EngineTGI},
+}
+
+// familyOf is the server that gives a metric its name, "" where it is none of those known.
+func familyOf(name string) string {
+	for _, f := range families {
+		if strings.HasPrefix(name, f.prefix) {
+			return f.engine
+		}
+	}
+	return ""
+}
+
 // reasonsOfAll are the finish reasons that every version knows. V0 serves each from its first occurrence on: where the
 // family is served without one of them, it has not occurred.
 var reasonsOfAll = []string{"stop", "length", "abort"}
@@ -77,7 +98,7 @@ var reasonsOfAll = []string{"stop", "length", "abort"}
 var wanted = func() map[string]bool {
 	out := map[string]bool{metricCacheConfig: true}
 	for _, names := range [][]string{namesRunning, namesWaiting, namesWaitingFor, namesSwapped, namesUsage, namesPreemptions, namesPrompt, namesGeneration,
-		namesFinished, namesPrefixQueries, namesPrefixHits} {
+		namesFinished, namesPrefixQueries, namesPrefixHits, namesComputed, namesReused} {
 		for _, name := range names {
 			out[name] = true
 		}
@@ -90,6 +111,9 @@ var wanted = func() map[string]bool {
 	return out
 }()
 
+// firstLetters are those of the families: most lines need no second look.
+const firstLetters = "vslt"
+
 // pick keeps the lines of wanted names. Without their TYPE lines all of them are plain series to the
 // parser, also the sums and counts of histograms whose buckets are left out.
 func pick(text []byte) []byte {
@@ -100,7 +124,7 @@ func pick(text []byte) []byte {
 			line = text[:i+1]
 		}
 		text = text[len(line):]
-		if line[0] != 'v' { // every name begins with "vllm:"
+		if strings.IndexByte(firstLetters, line[0]) < 0 {
 			continue
 		}
 		if i := bytes.IndexAny(line, "{ \t\n"); i > 0 && wanted[string(line[:i])] {
@@ -117,16 +141,16 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 	case len(start) == 0:
 		return s, fmt.Errorf("the answer is empty")
 	case start[0] == '<':
-		return s, fmt.Errorf("a web page, not metrics: is this the vLLM server's own address?")
+		return s, fmt.Errorf("a web page, not metrics: is this the server's own address?")
 	case text[len(text)-1] != '\n':
 		return s, fmt.Errorf("the answer is cut in the middle of a line")
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(pick(text)))
+	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(pick(text)))
 	if err != nil {
 		return s, fmt.Errorf("not in the Prometheus text format: %w", err)
 	}
-	f := exposition(families)
+	f := exposition(parsed)
 	s = record.ServerSample{
 		Running:          f.sum(namesRunning),
 		Waiting:          f.sum(namesWaiting),
@@ -157,9 +181,19 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 			s.KVUsage = new(usage)
 		}
 	}
+	// Without the second counter, of older versions, it is not known how long the prompts were.
+	if computed, reused := f.sum(namesComputed), f.sum(namesReused); computed != nil && reused != nil {
+		s.PromptTokens, s.PrefixHits = new(*computed+*reused), reused
+		s.PrefixQueries = s.PromptTokens
+	}
 	s.Engines = f.engines(slices.Concat(namesRunning, namesUsage))
 	if s.Engines == 0 {
-		return record.ServerSample{}, fmt.Errorf("no metric of a vLLM engine is served (started with --disable-log-stats?)")
+		return record.ServerSample{}, fmt.Errorf("no metric of an engine that is known is served (a vLLM started with --disable-log-stats?)")
+	}
+	for name := range parsed {
+		if s.Family = familyOf(name); s.Family != "" {
+			break
+		}
 	}
 	return s, nil
 }

@@ -26,6 +26,7 @@ type pool struct {
 	mu       sync.Mutex
 	idle     []*conn
 	closed   bool
+	single   bool // the server closes connections after an answer though it announces to keep them: none is used twice
 	watchers sync.WaitGroup
 }
 
@@ -58,7 +59,7 @@ func (p *pool) pop() *conn {
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.single && c.used {
 		c.Close()
 		return
 	}
@@ -69,6 +70,39 @@ func (p *pool) put(c *conn) {
 		c.watch <- err
 	})
 	p.idle = append(p.idle, c)
+}
+
+// kept says whether the server left the connection of the last answer open for so long. Where it announced to keep it
+// and did not, connections are used once from now on: a request sent into one that is being closed is lost.
+func (p *pool) kept(ctx context.Context, wait time.Duration) (bool, error) {
+	c := p.pop()
+	if c == nil {
+		return false, nil // it said so
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		c.Close()
+		return false, ctx.Err()
+	case <-c.watch:
+		c.Close()
+		p.useOnce()
+		return false, nil
+	case <-timer.C:
+	}
+	if !c.wake() {
+		c.Close()
+		return false, nil
+	}
+	p.put(c)
+	return true, nil
+}
+
+func (p *pool) useOnce() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.single = true
 }
 
 // wake ends the watch and says whether the connection is fit for a request. Bytes that came

@@ -3,6 +3,8 @@ package vllm
 import (
 	"bufio"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,6 +38,13 @@ func TestMain(m *testing.M) {
 	}
 	if setting := os.Getenv(discardEnv); setting != "" {
 		discardAll(setting)
+		return
+	}
+	if os.Getenv(spinEnv) != "" {
+		spin()
+	}
+	if setting := os.Getenv(slowDiskEnv); setting != "" {
+		serveSlowDisk(setting)
 		return
 	}
 	os.Exit(m.Run())
@@ -124,7 +133,12 @@ func readRequests(c net.Conn, start time.Time, arrivals chan<- *served) {
 		switch req.URL.Path {
 		case "/v1/chat/completions":
 			io.WriteString(c, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n")
-			arrivals <- &served{ID: req.Header.Get("X-Request-Id"), Arrived: at, Tokens: cmp.Or(asked.MaxTokens, referenceTokens), prompt: words, conn: c}
+			id := req.Header.Get("X-Request-Id")
+			if id == "" { // as the program names prompts in its records
+				sum := sha256.Sum256(fmt.Appendf(nil, "%d\x00%s", asked.MaxTokens, asked.Prompt))
+				id = hex.EncodeToString(sum[:8])
+			}
+			arrivals <- &served{ID: id, Arrived: at, Tokens: cmp.Or(asked.MaxTokens, referenceTokens), prompt: words, conn: c}
 			continue
 		case "/v1/models":
 			document = `{"object":"list","data":[{"id":"reference","max_model_len":1000000}]}`
@@ -229,6 +243,7 @@ type reference struct {
 	port int
 	out  *bufio.Scanner
 	pipe io.Reader // what out reads
+	in   io.Closer // the server ends with it
 }
 
 // startReference starts one that serves bursts of n and gives each request a token every step.
@@ -252,7 +267,7 @@ func startReference(t *testing.T, n int, step time.Duration) *reference {
 		in.Close()
 		cmd.Wait()
 	})
-	r := &reference{out: bufio.NewScanner(out), pipe: out}
+	r := &reference{out: bufio.NewScanner(out), pipe: out, in: in}
 	r.out.Buffer(nil, 4<<20) // a line a burst, 100 bytes a request
 	if !r.out.Scan() {
 		t.Fatal("the reference server did not start")

@@ -75,11 +75,10 @@ func userMessage(text string, images ...string) []Message {
 	return []Message{{Role: openai.ChatMessageRoleUser, Content: text, Images: images}}
 }
 
-// Prepared is a request with its body encoded, so that nothing but the write stands between the
-// schedule and the wire. It may be sent more than once.
+// Prepared is a request ready to be written. It may be sent more than once.
 type Prepared struct {
-	gen  Generate
-	body []byte
+	gen Generate
+	message
 }
 
 // chatBody and completionBody are go-openai's requests with vLLM's own fields beside them, and
@@ -152,7 +151,12 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
 	}
+	req, err := c.head(g)
+	if err != nil {
+		return nil, fmt.Errorf("building the request: %w", err)
+	}
+	msg, err := c.streams.dialer.message(req, encoded)
 	// What is in the body already need not be kept for as long as the request waits.
 	g.Messages, g.Images, g.PromptIDs, g.Tools, g.ToolChoice = nil, nil, nil, nil, nil
-	return &Prepared{gen: g, body: encoded}, nil
+	return &Prepared{gen: g, message: msg}, err
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"bench/internal/record"
@@ -43,14 +42,12 @@ func TestScale(t *testing.T) {
 		t.Skip("make bench runs this: it takes minutes")
 	}
 	bin := buildBench(t)
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "streams\ttoken every\tTTFT off\tTPOT off\tsends apart\tcoalesced\tMiB\tKiB a stream\tCPU\tlimited by\t")
+	rows := [][]string{{"streams", "a token every", "TTFT off by", "TPOT off by", "sends apart", "coalesced", "memory", "a stream", "processor", "limited by"}}
 	var one int64
 	for _, n := range []int{1, 32, 256, 2000, 10000} {
 		s := scale(t, bin, n)
 		if s == nil {
-			fmt.Fprintf(w, "%d\tthis machine does not allow so many connections\t\n", n)
+			rows = append(rows, []string{fmt.Sprint(n), "this machine does not allow so many connections"})
 			continue
 		}
 		if n == 1 {
@@ -58,8 +55,9 @@ func TestScale(t *testing.T) {
 			continue
 		}
 		ttft, tpot, spread, coalesced := s.errors()
-		fmt.Fprintf(w, "%d\t%v\t%.2f ms\t%.3f ms\t%.1f ms\t%.1f %%\t%d\t%.1f\t%.0f %%\t%s\t\n", n, scaleStep(n), ttft, tpot, spread, 100*coalesced,
-			s.maxRSS>>20, float64(s.maxRSS-one)/float64(n)/1024, 100*s.cpu.Seconds()/s.elapsed.Seconds(), s.limited)
+		rows = append(rows, []string{fmt.Sprint(n), scaleStep(n).String(), fmt.Sprintf("%.2f ms", ttft), fmt.Sprintf("%.3f ms", tpot), fmt.Sprintf("%.1f ms", spread),
+			fmt.Sprintf("%.1f %%", 100*coalesced), fmt.Sprintf("%d MiB", s.maxRSS>>20), fmt.Sprintf("%.0f KiB", float64(s.maxRSS-one)/float64(n)/1024),
+			fmt.Sprintf("%.0f %%", 100*s.cpu.Seconds()/s.elapsed.Seconds()), s.limited})
 		if s.doubts != "" {
 			t.Logf("%d streams: %s", n, s.doubts)
 		}
@@ -67,8 +65,7 @@ func TestScale(t *testing.T) {
 			t.Errorf("%d streams took %d MiB, at most %d are allowed", n, s.maxRSS>>20, scaleBound>>20)
 		}
 	}
-	w.Flush()
-	t.Logf("\n%s", table.String())
+	publish(t, "Many streams", rows)
 }
 
 func scaleStep(n int) time.Duration {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	openai "github.com/sashabaranov/go-openai"
-
 	"bench/internal/record"
 )
 
@@ -26,30 +24,29 @@ const (
 // Send performs one attempt and returns its record: every stamp and count filled, and of a failure
 // its class and a bounded message. The caller fills TestID, Run, Index, Attempt and ScheduledNS.
 func (c *Client) Send(ctx context.Context, p *Prepared) record.Request {
-	return c.send(ctx, p, nil)
+	r, _ := c.send(ctx, p, nil)
+	return r
 }
 
 // SendText is [Client.Send] with the text of the answer, as the next request of a conversation needs it: its content alone,
 // without reasoning and tool calls.
 func (c *Client) SendText(ctx context.Context, p *Prepared) (r record.Request, text string) {
 	var content strings.Builder
-	r = c.send(ctx, p, &content)
+	r, _ = c.send(ctx, p, &content)
 	return r, content.String()
 }
 
-func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder) record.Request {
+// send is Send with the head of the answer, nil where none came. content gets the answer's text where it is not nil.
+func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder) (record.Request, http.Header) {
 	r := record.Request{
 		AskedPromptTokens: p.gen.AskedPromptTokens, AskedOutputTokens: p.gen.MaxTokens,
 		TokenNS: make([]int64, 0, min(p.gen.MaxTokens, maxStamps)),
 	}
-	ex := &exchange{pool: c.streams, payload: p.body, timeout: c.timeout}
-	if p.gen.RequestID != "" {
-		ex.header = http.Header{"X-Request-Id": {p.gen.RequestID}}
-	}
+	ex := &exchange{message: p.message, pool: c.streams, timeout: c.timeout}
 	t := &tally{r: &r, gen: &p.gen, content: content}
-	err := c.start(ctx, ex, p.gen.Endpoint)
-	if err == nil && ex.status != http.StatusOK {
-		err = &Error{Class: record.ErrBadPayload, Status: ex.status, Message: redirectText(ex.status)}
+	resp, err := ex.do(ctx)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = c.refusal(resp, p.gen.Endpoint)
 	}
 	if err == nil {
 		err = t.read(ex)
@@ -73,24 +70,11 @@ func (c *Client) send(ctx context.Context, p *Prepared, content *strings.Builder
 		r.HeadersNS = new(ex.headersNS)
 	}
 	c.judge(ctx, t, err)
-	if ex.response != nil {
-		_ = ex.response.Body.Close()
+	if ex.response == nil {
+		return r, nil
 	}
-	return r
-}
-
-// start lets go-openai make and send the request: URL, headers, key, and the decoding of error
-// answers are its. The empty requests given to it are never sent: the exchange puts the prepared
-// body in, and go-openai's rules about OpenAI's own model names see no name.
-func (c *Client) start(ctx context.Context, ex *exchange, endpoint string) error {
-	ctx = context.WithValue(ctx, exchangeKey{}, ex)
-	var err error
-	if endpoint == Chat {
-		_, err = c.openai.CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{})
-	} else {
-		_, err = c.openai.CreateCompletionStream(ctx, openai.CompletionRequest{Prompt: ""})
-	}
-	return err
+	_ = ex.response.Body.Close()
+	return r, ex.response.Header
 }
 
 func redirectText(status int) string {

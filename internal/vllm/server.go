@@ -28,6 +28,7 @@ const (
 // answer is a whole answer of a control request.
 type answer struct {
 	status int
+	header http.Header
 	body   []byte
 	atNS   int64 // read that completed the head
 }
@@ -35,9 +36,7 @@ type answer struct {
 // call performs one control request and reads its whole answer. A status of 400 or more is no
 // error here.
 func (c *Client) call(ctx context.Context, method, path string, payload []byte, limit int64) (answer, error) {
-	ex := &exchange{pool: c.control, payload: payload, timeout: min(c.timeout, controlTimeout)}
-	defer ex.release()
-	req, err := http.NewRequestWithContext(ctx, method, c.root.String()+path, nil)
+	req, err := http.NewRequest(method, c.root.String()+path, nil)
 	if err != nil {
 		return answer{}, fmt.Errorf("building the request for %s: %w", path, err)
 	}
@@ -48,7 +47,13 @@ func (c *Client) call(ctx context.Context, method, path string, payload []byte, 
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	resp, err := ex.do(req)
+	msg, err := c.control.dialer.message(req, payload)
+	if err != nil {
+		return answer{}, err
+	}
+	ex := &exchange{message: msg, pool: c.control, timeout: min(c.timeout, controlTimeout)}
+	defer ex.release()
+	resp, err := ex.do(ctx)
 	if err != nil {
 		return answer{}, c.failure(ctx, err, ex.timeout)
 	}
@@ -61,7 +66,7 @@ func (c *Client) call(ctx context.Context, method, path string, payload []byte, 
 		return answer{}, &Error{Class: record.ErrBadPayload, Status: resp.StatusCode,
 			Message: fmt.Sprintf("%s answers with more than %d MiB", path, limit>>20)}
 	}
-	return answer{resp.StatusCode, body, ex.headersNS}, nil
+	return answer{resp.StatusCode, resp.Header, body, ex.headersNS}, nil
 }
 
 // get is call for documents that are there or not: any status but 200 is an Error.
@@ -90,80 +95,82 @@ type modelCard struct {
 	Root        string  `json:"root"`
 	Parent      *string `json:"parent"`
 	MaxModelLen *int    `json:"max_model_len"`
+	OwnedBy     string  `json:"owned_by"`
+	Meta        struct {
+		Context int `json:"n_ctx"` // of llama.cpp
+	} `json:"meta"`
 }
 
 // Server asks the server about itself and settles the served name that later requests use. What
 // it does not serve is left empty; that it is no such server is an error of one line.
 func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	s := record.Server{BaseURL: c.BaseURL()}
-	cards, err := c.models(ctx)
+	cards, header, err := c.models(ctx)
 	if err != nil {
 		return s, err
 	}
-	if err := choose(&s, cards, c.asked); err != nil {
+	owner, err := choose(&s, cards, c.asked)
+	if err != nil {
 		return s, err
 	}
 	c.served.Store(&s.ServedModel)
-	if a, err := c.get(ctx, "/version", documentLimit); err == nil {
-		var doc struct {
-			Version string `json:"version"`
-		}
-		if json.Unmarshal(a.body, &doc) == nil {
-			s.EngineVersion = clean(doc.Version)
-		}
+	scrape, cancel := context.WithTimeout(ctx, firstScrapeLimit)
+	defer cancel()
+	metrics := ""
+	if m, err := c.Metrics(scrape); err == nil {
+		s.HasMetrics, s.CacheConfig, metrics = true, m.CacheConfig, m.Family
+		s.MetricsLack = m.Lacks()
+	} else if s.MetricsAbsent = err.Error(); scrape.Err() != nil && ctx.Err() == nil {
+		s.MetricsAbsent = fmt.Sprintf("/metrics: no answer in %v", firstScrapeLimit)
 	}
+	c.identify(ctx, &s, owner, header, metrics)
+	c.templates.Store(s.Engine == record.EngineLlamaCpp)
 	switch err := c.Health(ctx); {
 	case err == nil:
 		s.Healthy = new(true)
 	case statusOf(err) >= 500:
 		s.Healthy = new(false)
 	}
-	scrape, cancel := context.WithTimeout(ctx, firstScrapeLimit)
-	defer cancel()
-	if m, err := c.Metrics(scrape); err == nil {
-		s.HasMetrics, s.CacheConfig = true, m.CacheConfig
-	} else if s.MetricsAbsent = err.Error(); scrape.Err() != nil && ctx.Err() == nil {
-		s.MetricsAbsent = fmt.Sprintf("/metrics: no answer in %v", firstScrapeLimit)
-	}
-	if _, err := c.CountTokens(ctx, Completions, "a"); err == nil {
+	if _, err := c.CountTokens(ctx, Chat, "a"); err == nil {
 		s.HasTokenize = true
 	}
 	return s, ctx.Err()
 }
 
-func (c *Client) models(ctx context.Context) ([]modelCard, error) {
+// models are the entries of /v1/models, and the head they came with.
+func (c *Client) models(ctx context.Context) ([]modelCard, http.Header, error) {
 	const path = "/v1/models"
 	a, err := c.get(ctx, path, documentLimit)
 	if err != nil {
 		if statusOf(err) == http.StatusNotFound {
-			return nil, &Error{Class: record.ErrHTTP4xx, Status: http.StatusNotFound, Message: clean(fmt.Sprintf(
-				"%s%s answers 404: this is no OpenAI-compatible server, or a path prefix is missing in --base-url", c.BaseURL(), path))}
+			return nil, nil, &Error{Class: record.ErrHTTP4xx, Status: http.StatusNotFound, Message: clean(fmt.Sprintf(
+				"%s%s answers 404: this is no OpenAI-compatible server, or --base-url has too little or too much of a path", c.BaseURL(), path))}
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	var doc struct {
 		Data []modelCard `json:"data"`
 	}
 	bad := func(what string) error {
 		return &Error{Class: record.ErrBadPayload, Status: a.status, Message: clean(fmt.Sprintf(
-			"%s%s answers with %s: this is no vLLM server; check --base-url", c.BaseURL(), path, what))}
+			"%s%s answers with %s: this is no OpenAI-compatible server; check --base-url", c.BaseURL(), path, what))}
 	}
 	switch {
 	case isHTML(a.body):
-		return nil, bad(errorText(a.body))
+		return nil, nil, bad(errorText(a.body))
 	case json.Unmarshal(a.body, &doc) != nil:
-		return nil, bad("something that is no list of models")
+		return nil, nil, bad("something that is no list of models")
 	}
 	doc.Data = slices.DeleteFunc(doc.Data, func(m modelCard) bool { return m.ID == "" })
 	if len(doc.Data) == 0 {
-		return nil, bad("a list without models")
+		return nil, nil, bad("a list without models")
 	}
-	return doc.Data, nil
+	return doc.Data, a.header, nil
 }
 
-// choose picks the served name: the one asked for, else that of the only base model. Several
+// choose picks the served name: the one asked for, else that of the only base model, and says who owns it. Several
 // names of one base model are one model.
-func choose(s *record.Server, cards []modelCard, asked string) error {
+func choose(s *record.Server, cards []modelCard, asked string) (owner string, err error) {
 	var names []string
 	var chosen *modelCard
 	several := false
@@ -177,17 +184,17 @@ func choose(s *record.Server, cards []modelCard, asked string) error {
 		case asked != "" || !base:
 		case chosen == nil:
 			chosen = m
-		case m.Root != chosen.Root:
+		case m.Root != chosen.Root || m.Root == "": // where no root is told, each name is a model
 			several = true
 		}
 	}
 	switch {
 	case chosen == nil && asked != "":
-		return &Error{Class: record.ErrHTTP4xx, Message: clean(fmt.Sprintf("the server does not serve %q; it serves %s: choose with --served-model", asked, strings.Join(names, ", ")))}
+		return "", &Error{Class: record.ErrHTTP4xx, Message: clean(fmt.Sprintf("the server does not serve %q; it serves %s: choose with --served-model", asked, strings.Join(names, ", ")))}
 	case chosen == nil:
-		return &Error{Class: record.ErrBadPayload, Message: clean(fmt.Sprintf("the server lists only adapters (%s): choose with --served-model", strings.Join(names, ", ")))}
+		return "", &Error{Class: record.ErrBadPayload, Message: clean(fmt.Sprintf("the server lists only adapters (%s): choose with --served-model", strings.Join(names, ", ")))}
 	case several:
-		return &Error{Class: record.ErrHTTP4xx, Message: clean(fmt.Sprintf("the server serves several models (%s): choose with --served-model", strings.Join(names, ", ")))}
+		return "", &Error{Class: record.ErrHTTP4xx, Message: clean(fmt.Sprintf("the server serves several models (%s): choose with --served-model", strings.Join(names, ", ")))}
 	}
 	s.ServedModel, s.ModelRoot = chosen.ID, chosen.Root
 	if s.ModelRoot == "" {
@@ -202,13 +209,16 @@ func choose(s *record.Server, cards []modelCard, asked string) error {
 			s.OtherModels = append(s.OtherModels, m.ID)
 		}
 	}
-	return nil
+	return chosen.OwnedBy, nil
 }
 
 // maxModelLen is the context of a model; an adapter has that of its base.
 func maxModelLen(cards []modelCard, m *modelCard) int {
 	if m.MaxModelLen != nil {
 		return *m.MaxModelLen
+	}
+	if m.Meta.Context > 0 {
+		return m.Meta.Context
 	}
 	if m.Parent != nil {
 		for i := range cards {
@@ -220,9 +230,9 @@ func maxModelLen(cards []modelCard, m *modelCard) int {
 	return 0
 }
 
-// Health is nil if /health answers 200.
+// Health is nil if the server's health endpoint answers 200.
 func (c *Client) Health(ctx context.Context) error {
-	_, err := c.get(ctx, "/health", documentLimit)
+	_, err := c.get(ctx, *c.healthPath.Load(), documentLimit)
 	return err
 }
 

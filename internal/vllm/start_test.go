@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,8 +56,10 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := mid(help) - mid(empty)
-	t.Logf("bench --help takes %v, an empty Go program %v: %v more (at most %v); processor time %v and %v; the stripped binary has %.1f MiB (at most %d)",
-		mid(help), mid(empty), over, startBound, mid(helpCPU), mid(emptyCPU), float64(info.Size())/(1<<20), sizeBound>>20)
+	publish(t, "The start", [][]string{{"", "`bench --help`", "an empty Go program", "more", "at most"},
+		{"time", mid(help).String(), mid(empty).String(), over.String(), startBound.String()},
+		{"processor", mid(helpCPU).String(), mid(emptyCPU).String(), (mid(helpCPU) - mid(emptyCPU)).String(), ""},
+		{"stripped binary", fmt.Sprintf("%.1f MiB", float64(info.Size())/(1<<20)), "", "", fmt.Sprintf("%d MiB", sizeBound>>20)}})
 	if over > startBound {
 		t.Errorf("bench --help takes %v more than an empty program, at most %v are allowed", over, startBound)
 	}

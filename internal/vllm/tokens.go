@@ -40,36 +40,79 @@ func (c *Client) CountMessages(ctx context.Context, turns []Message, tools json.
 
 func (c *Client) tokenize(ctx context.Context, body tokenizeBody) (int, error) {
 	const path = "/tokenize"
+	if c.templates.Load() {
+		return c.tokenizeLlama(ctx, body)
+	}
 	model := c.served.Load()
 	if model == nil {
 		return 0, errors.New("the served model is not known yet: ask the server for it first")
 	}
 	body.Model = *model
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return 0, fmt.Errorf("encoding the request for %s: %w", path, err)
-	}
-	a, err := c.call(ctx, http.MethodPost, path, encoded, documentLimit)
-	if err != nil {
-		return 0, err
-	}
-	switch a.status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return 0, ErrNoTokenize
-	}
-	if err := c.expectOK(path, a); err != nil {
-		return 0, err
-	}
 	var doc struct {
 		Count *int `json:"count"`
 	}
-	if json.Unmarshal(a.body, &doc) != nil || doc.Count == nil || *doc.Count < 0 {
-		return 0, &Error{Class: record.ErrBadPayload, Status: a.status, Message: path + " answers without a token count"}
+	if err := c.ask(ctx, path, body, &doc); err != nil {
+		return 0, err
+	}
+	if doc.Count == nil || *doc.Count < 0 {
+		return 0, &Error{Class: record.ErrBadPayload, Status: http.StatusOK, Message: path + " answers without a token count"}
 	}
 	return *doc.Count, nil
 }
 
-// ProbeTokens is the number of prompt tokens as usage of a request for one output token tells it.
+// tokenizeLlama counts as llama.cpp's server does: the template is applied by one endpoint, its text cut into tokens by
+// another.
+func (c *Client) tokenizeLlama(ctx context.Context, body tokenizeBody) (int, error) {
+	text := body.Prompt
+	if len(body.Messages) > 0 {
+		var doc struct {
+			Prompt *string `json:"prompt"`
+		}
+		if err := c.ask(ctx, "/apply-template", map[string]any{"messages": body.Messages}, &doc); err != nil {
+			return 0, err
+		}
+		if doc.Prompt == nil {
+			return 0, ErrNoTokenize
+		}
+		text = *doc.Prompt
+	}
+	var doc struct {
+		Tokens []json.RawMessage `json:"tokens"`
+	}
+	if err := c.ask(ctx, "/tokenize", map[string]any{"content": text, "add_special": true, "parse_special": true}, &doc); err != nil {
+		return 0, err
+	}
+	if len(doc.Tokens) == 0 {
+		return 0, ErrNoTokenize
+	}
+	return len(doc.Tokens), nil
+}
+
+// ask posts a document and reads the answer's. It is ErrNoTokenize where there is no such endpoint.
+func (c *Client) ask(ctx context.Context, path string, body, doc any) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encoding the request for %s: %w", path, err)
+	}
+	a, err := c.call(ctx, http.MethodPost, path, encoded, documentLimit)
+	if err != nil {
+		return err
+	}
+	switch a.status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return ErrNoTokenize
+	}
+	if err := c.expectOK(path, a); err != nil {
+		return err
+	}
+	if json.Unmarshal(a.body, doc) != nil {
+		return &Error{Class: record.ErrBadPayload, Status: a.status, Message: path + " answers with something that was not asked for"}
+	}
+	return nil
+}
+
+// ProbeTokens is the number of prompt tokens as usage of a request for one output token tells it: of a stream, or of a
+// whole answer where streams come without.
 func (c *Client) ProbeTokens(ctx context.Context, endpoint, prompt string) (int, error) {
 	return c.ProbeRequest(ctx, Generate{Endpoint: endpoint, Prompt: prompt})
 }
@@ -81,6 +124,9 @@ func (c *Client) ProbeRequest(ctx context.Context, g Generate) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.wholeUsage.Load() {
+		return c.wholeTokens(ctx, g.Endpoint, p)
+	}
 	r := c.Send(ctx, p)
 	switch {
 	case r.PromptTokens != nil:
@@ -88,27 +134,36 @@ func (c *Client) ProbeRequest(ctx context.Context, g Generate) (int, error) {
 	case !r.Success:
 		return 0, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
 	}
-	return 0, &Error{Class: record.ErrBadPayload, Status: r.HTTPStatus,
-		Message: "the server sends no usage although stream_options.include_usage was set: prompt lengths cannot be proven"}
+	n, err := c.wholeTokens(ctx, g.Endpoint, p)
+	if err == nil {
+		c.wholeUsage.Store(true)
+	}
+	return n, err
 }
 
-// ignoreEOSProbe is how many tokens are asked for after a question that two tokens answer.
-const ignoreEOSProbe = 32
-
-// ProbeIgnoreEOS finds out whether the server honours ignore_eos: a question answered by one word
-// must still give every token that was asked for. A server that does not honour it stops early.
-func (c *Client) ProbeIgnoreEOS(ctx context.Context, endpoint string) (bool, error) {
-	p, err := c.Prepare(Generate{Endpoint: endpoint, Prompt: "Answer with the single word yes: is water wet?",
-		MaxTokens: ignoreEOSProbe, IgnoreEOS: true, AnyLength: true})
-	if err != nil {
-		return false, err
+// wholeTokens sends a request whose answer comes in one piece.
+func (c *Client) wholeTokens(ctx context.Context, endpoint string, p *Prepared) (int, error) {
+	path := "/v1/completions"
+	if endpoint == Chat {
+		path = "/v1/chat/completions"
 	}
-	r := c.Send(ctx, p)
-	if !r.Success {
-		return false, &Error{Class: r.Error, Status: r.HTTPStatus, Message: r.Message}
+	whole := map[string]json.RawMessage{}
+	if err := json.Unmarshal(p.payload, &whole); err != nil {
+		return 0, fmt.Errorf("encoding the request for %s: %w", path, err)
 	}
-	if r.CompletionTokens == nil { // several tokens may have come in one chunk
-		return r.FinishReason == "length", nil
+	delete(whole, "stream")
+	delete(whole, "stream_options")
+	var doc struct {
+		Usage struct {
+			Prompt *int `json:"prompt_tokens"`
+		} `json:"usage"`
 	}
-	return *r.CompletionTokens == ignoreEOSProbe && r.FinishReason == "length", nil
+	if err := c.ask(ctx, path, whole, &doc); err != nil {
+		return 0, err
+	}
+	if doc.Usage.Prompt == nil {
+		return 0, &Error{Class: record.ErrBadPayload, Status: http.StatusOK,
+			Message: "the server tells no usage, neither with a stream nor with a whole answer: prompts of a given length cannot be made"}
+	}
+	return *doc.Usage.Prompt, nil
 }

@@ -6,8 +6,21 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bench=($(realpath "$1"))
 # The server keeps both processors of a small machine busy, and some kernels then let a program that sleeps often wait
-# for seconds. Where that is allowed the client goes first; it needs a hundredth of a processor.
-if chrt -r 1 true 2>/dev/null; then bench=(chrt -r 1 "${bench[@]}"); fi
+# for seconds: the client, and this script, which must disturb it in time. Where that is allowed both go first, they need
+# a hundredth of a processor, and the server is started as an ordinary program.
+ordinary=()
+if chrt -r -p 1 $$ 2>/dev/null; then ordinary=(chrt -o 0); fi
+start() { "${ordinary[@]}" "$here/server.sh" start "$@"; }
+# lines N PID FILES: waits until the files that match have N lines, for two minutes at most and while PID lives.
+lines() {
+  for _ in $(seq 1200); do
+    [ "$(cat $3 2>/dev/null | wc -l)" -lt "$1" ] || return 0
+    kill -0 "$2" 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "$3 had no $1 lines in time" >&2
+  return 1
+}
 port=${PORT:-18777}
 free=$(df -Pk "$here" | awk 'NR==2 {print int($4 / 1048576)}')
 if [ ! -d "$here/../../.vllm" ] && [ "$free" -lt 4 ]; then
@@ -16,7 +29,7 @@ if [ ! -d "$here/../../.vllm" ] && [ "$free" -lt 4 ]; then
 fi
 "$here/server.sh" install
 trap '"$here/server.sh" stop "$port"' EXIT
-"$here/server.sh" start "$port" &
+start "$port" &
 starting=$!
 out=$(mktemp -d)
 "${bench[@]}" verify --base-url "http://127.0.0.1:$port" --wait 5m --out "$out/results"
@@ -32,11 +45,7 @@ wait "$starting"
 # A second client that comes in the middle of a test: three answers at a time, four times.
 "${bench[@]}" stress --base-url "http://127.0.0.1:$port" --concurrent 2 --output-tokens 300 --runs 6 --cooldown 1s --out "$out/foreign" &
 measuring=$!
-for _ in $(seq 600); do
-  [ "$(cat "$out"/foreign/requests/c2-*.jsonl 2>/dev/null | wc -l)" -lt 2 ] || break
-  kill -0 "$measuring" 2>/dev/null || break
-  sleep 0.1
-done
+lines 2 "$measuring" "$out/foreign/requests/c2-*.jsonl"
 others=()
 for _ in 1 2 3; do
   for _ in 1 2 3 4; do
@@ -58,18 +67,14 @@ BENCH_E2E_CLIENT=$here/../../.vllm/bin/python BENCH_E2E_TOKENIZER=$here/../../.v
 # A pool too small for its requests, so that they are preempted, and the simulator's scheduler must preempt the
 # same; then the engine is killed under a test, and the server comes back with two slots while the client waits
 # for it.
-"$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640
+start "$port" --num-gpu-blocks-override 40 --max-model-len 640
 BENCH_E2E_CROWDED=http://127.0.0.1:$port go test -count=1 -run TestSchedulerFollows -v ./internal/sim
 "${bench[@]}" stress --base-url "http://127.0.0.1:$port" --matrix "$here/disturbed.yaml" --cooldown 1s --wait-return 4m --out "$out/disturbed" &
 measuring=$!
-for _ in $(seq 600); do
-  [ "$(cat "$out"/disturbed/requests/killed*.jsonl 2>/dev/null | wc -l)" -lt 3 ] || break
-  kill -0 "$measuring" 2>/dev/null || break
-  sleep 0.2
-done
+lines 3 "$measuring" "$out/disturbed/requests/killed*.jsonl"
 "$here/server.sh" kill-engine "$port"
 "$here/server.sh" stop "$port"
-"$here/server.sh" start "$port" --num-gpu-blocks-override 40 --max-model-len 640 --max-num-seqs 2
+start "$port" --num-gpu-blocks-override 40 --max-model-len 640 --max-num-seqs 2
 wait "$measuring"
 "${bench[@]}" analyze --out "$out/disturbed"
 

@@ -1,4 +1,4 @@
-package term
+package display
 
 import (
 	"strings"
@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-func TestTextWidth(t *testing.T) {
+func TestWidth(t *testing.T) {
 	for s, want := range map[string]int{"": 0, "abc": 3, "한국": 4, "e\u0301": 1, "模型": 4, "ﾊﾝ": 2, "…–×": 3, "▁█": 2, "🙂": 2} {
-		if got := textWidth(s); got != want {
+		if got := Width(s); got != want {
 			t.Errorf("%q: %d columns, want %d", s, got, want)
 		}
 	}
@@ -27,12 +27,17 @@ func TestWrap(t *testing.T) {
 		{"", 5, ""},
 		{"x", 0, ""},
 		{"a abcd b", 2, "a|ab|cd|b"},
+		{"baseline-100-100", 9, "baseline-|100-100"},
+		{"-abc", 3, "-ab|c"},
 	} {
-		if got := strings.Join(wrap(c.s, c.width), "|"); got != c.want {
+		if got := strings.Join(Wrap(c.s, c.width), "|"); got != c.want {
 			t.Errorf("%q in %d: %q, want %q", c.s, c.width, got, c.want)
 		}
 	}
 }
+
+// hostile drives a terminal, turns the direction of writing and breaks lines.
+const hostile = "mo\x1b[2Jdel\x1b]0;owned\x07\u202e\u009b31m\r\nname\u2028 한국어 모델"
 
 // Whatever a server says is one line of text when it is clean, and fits where it is cut and wrapped.
 func FuzzClean(f *testing.F) {
@@ -47,33 +52,16 @@ func FuzzClean(f *testing.F) {
 		if width < 0 || width > 500 {
 			return
 		}
-		if w := textWidth(cut(got, width)); w > width {
+		if w := Width(Cut(got, width)); w > width {
 			t.Errorf("%q cut to %d columns has %d", got, width, w)
 		}
-		if w := textWidth(pad(got, width, true)); w != width {
+		if w := Width(Pad(got, width, true)); w != width {
 			t.Errorf("%q padded to %d columns has %d", got, width, w)
 		}
-		for _, l := range wrap(got, width) {
-			if textWidth(l) > width {
+		for _, l := range Wrap(got, width) {
+			if Width(l) > width {
 				t.Errorf("%q wrapped to %d has %q", got, width, l)
 			}
 		}
 	})
-}
-
-// Arrow and function keys are no wishes, whatever letters they are made of; what is typed around them is.
-func TestEscapeSequences(t *testing.T) {
-	for in, want := range map[string]string{"sq": "sq", "\x1b[As": "s", "\x1bOQq": "q", "\x1b[15~s\x1b[1;5Cq": "sq", "\x1b\x1b[Bs": "s", "\x1b\x03": "\x03",
-		"\x1b[\x03s": "\x03s", "\x1bsq": "q"} {
-		var e escape
-		got := ""
-		for _, b := range []byte(in) {
-			if !e.takes(b) {
-				got += string(b)
-			}
-		}
-		if got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
 }

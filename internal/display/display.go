@@ -1,4 +1,6 @@
-package term
+// Package display lays out text in the columns of a terminal, which are not its bytes and not its runes. What comes from
+// elsewhere is made safe to show first.
+package display
 
 import (
 	"strings"
@@ -44,8 +46,8 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-// textWidth is the number of columns s takes.
-func textWidth(s string) int {
+// Width is the number of columns s takes.
+func Width(s string) int {
 	n := 0
 	for _, r := range s {
 		n += runeWidth(r)
@@ -53,9 +55,9 @@ func textWidth(s string) int {
 	return n
 }
 
-// cut shortens s to at most width columns, with an ellipsis where something is left out.
-func cut(s string, width int) string {
-	if textWidth(s) <= width {
+// Cut shortens s to at most width columns, with an ellipsis where something is left out.
+func Cut(s string, width int) string {
+	if Width(s) <= width {
 		return s
 	}
 	n := 0
@@ -71,35 +73,30 @@ func cut(s string, width int) string {
 	return s
 }
 
-// pad is s in exactly width columns; right puts it at their right end.
-func pad(s string, width int, right bool) string {
-	s = cut(s, width)
-	space := strings.Repeat(" ", width-textWidth(s))
+// Pad is s in exactly width columns; right puts it at their right end.
+func Pad(s string, width int, right bool) string {
+	s = Cut(s, width)
+	space := strings.Repeat(" ", width-Width(s))
 	if right {
 		return space + s
 	}
 	return s + space
 }
 
-// wrap breaks s at spaces into lines of at most width columns; a word that is longer is cut into pieces.
-func wrap(s string, width int) []string {
+// Wrap breaks s at spaces into lines of at most width columns. A word that is longer is broken after a hyphen where that
+// helps, else anywhere.
+func Wrap(s string, width int) []string {
 	if width < 1 {
 		return nil
 	}
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {
-		for textWidth(word) > width {
+		for Width(word) > width {
 			if line != "" {
 				lines, line = append(lines, line), ""
 			}
-			n, columns := 0, 0
-			for _, r := range word {
-				if columns+runeWidth(r) > width {
-					break
-				}
-				n, columns = n+utf8.RuneLen(r), columns+runeWidth(r)
-			}
+			n := breakAt(word, width)
 			if n == 0 {
 				return lines // not even one rune fits
 			}
@@ -109,7 +106,7 @@ func wrap(s string, width int) []string {
 		case word == "":
 		case line == "":
 			line = word
-		case textWidth(line)+1+textWidth(word) <= width:
+		case Width(line)+1+Width(word) <= width:
 			line += " " + word
 		default:
 			lines, line = append(lines, line), word
@@ -119,4 +116,19 @@ func wrap(s string, width int) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// breakAt is after how many bytes a word that is wider than width is broken.
+func breakAt(word string, width int) int {
+	n, columns := 0, 0
+	for _, r := range word {
+		if columns+runeWidth(r) > width {
+			break
+		}
+		n, columns = n+utf8.RuneLen(r), columns+runeWidth(r)
+	}
+	if hyphen := strings.LastIndexByte(word[:n], '-'); hyphen > 0 {
+		return hyphen + 1
+	}
+	return n
 }
