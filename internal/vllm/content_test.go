@@ -30,7 +30,7 @@ func TestBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		var body map[string]json.RawMessage
-		if err := json.Unmarshal(p.body, &body); err != nil {
+		if err := json.Unmarshal(p.payload, &body); err != nil {
 			t.Fatal(err)
 		}
 		for name, want := range x.want {
