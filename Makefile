@@ -76,6 +76,10 @@ e2e: build hostile ## all that takes long: hostile servers, kills, fuzzing, and 
 	./testdata/fuzz.sh $(or $(FUZZTIME),60s)
 	./testdata/realvllm/e2e.sh $(BIN)
 
+.PHONY: servers
+servers: build ## servers that are not vLLM, on CPU: llama.cpp, and transformers' where make e2e was run (0.2 GB of Python packages in .servers)
+	./testdata/servers/servers.sh $(BIN)
+
 .PHONY: clean
 clean: ## remove what was built and measured here
 	rm -rf bin $(OUT)

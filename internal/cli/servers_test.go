@@ -404,7 +404,7 @@ func TestMetricsEndpoints(t *testing.T) {
 		}, says: "more than 32 MiB"},
 		"10 MB": {metrics: func(w http.ResponseWriter, _ *http.Request) {
 			w.Write(bytes.Repeat([]byte("other_metric 1\n"), 10<<20/15))
-		}, says: "no metric of a vLLM engine"},
+		}, says: "no metric of a known engine"},
 		"slow": {metrics: func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():

@@ -363,6 +363,8 @@ type Server struct {
 	HasMetrics    bool     `json:"has_metrics"`
 	// MetricsAbsent is why /metrics could not be read at the start; "" where it could.
 	MetricsAbsent string `json:"metrics_absent,omitempty"`
+	// Unlisted is why the model's name could not be checked against the server's list; "" where it was.
+	Unlisted string `json:"models_unlisted,omitempty"`
 	// MetricsLack names what /metrics did not tell of what vLLM's does; empty where it could not be read.
 	MetricsLack []string          `json:"metrics_lack,omitempty"`
 	HasTokenize bool              `json:"has_tokenize"`
@@ -378,7 +380,8 @@ type Server struct {
 	// IgnoresEOS says whether the server honours ignore_eos, found out by a probe; null where that was not
 	// asked, or where the model ends no answer early by itself.
 	IgnoresEOS *bool   `json:"honours_ignore_eos"`
-	Stream     *Stream `json:"stream,omitempty"` // how an answer came; absent where none was asked for
+	Refuses    string  `json:"refuses,omitempty"` // its words on fields that it does not know and are left out therefore
+	Stream     *Stream `json:"stream,omitempty"`  // how an answer came; absent where none was asked for
 	// Features are what figures rest on, whether the server has it, and what follows where it has not.
 	Features []Feature `json:"features,omitempty"`
 }

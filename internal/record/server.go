@@ -28,14 +28,13 @@ type Timing struct{ Sum, Count *float64 }
 
 // Engines that are known by their signs.
 const (
-	EngineVLLM         = "vLLM"
-	EngineSGLang       = "SGLang"
-	EngineLlamaCpp     = "llama.cpp"
-	EngineLlamaCppPy   = "llama-cpp-python"
-	EngineTGI          = "TGI"
-	EngineOllama       = "Ollama"
-	EngineLMStudio     = "LM Studio"
-	EngineTransformers = "transformers"
+	EngineVLLM       = "vLLM"
+	EngineSGLang     = "SGLang"
+	EngineLlamaCpp   = "llama.cpp"
+	EngineLlamaCppPy = "llama-cpp-python"
+	EngineTGI        = "TGI"
+	EngineOllama     = "Ollama"
+	EngineLMStudio   = "LM Studio"
 )
 
 // ServerSample is one scrape of /metrics, all engines of the server taken together: counters and

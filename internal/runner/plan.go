@@ -263,6 +263,6 @@ func CheckContext(tests []record.Test, maxModelLen int) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: a request needs %d tokens, the server's context holds %d: start it with room for %d or more (vLLM: --max-model-len), or choose shorter tests with --matrix",
+	return fmt.Errorf("%s: a request needs %d tokens, the server's context holds %d: start it with more (vLLM: --max-model-len %d or above), or choose shorter tests with --matrix",
 		strings.Join(bad, ", "), need, maxModelLen, need)
 }

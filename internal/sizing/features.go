@@ -18,6 +18,9 @@ func Features(s record.Server) []record.Feature {
 	}
 	nothing := record.Text{}
 	engineFeature(s, add)
+	if s.Unlisted != "" {
+		add("models", record.CheckFailed, record.Text{En: s.Unlisted, Ko: s.Unlisted}, say("the name is taken from --served-model; nothing else is known of the model", "이름은 --served-model에서 가져옴. 모델에 대해 그 밖에 알려진 것은 없음"))
+	}
 	if s.MaxModelLen > 0 {
 		add("context", record.CheckOK, say("%s tokens", "%s 토큰", unit.Count(s.MaxModelLen)), nothing)
 	} else {
@@ -58,8 +61,7 @@ func engineFeature(s record.Server, add func(string, record.CheckState, record.T
 func metricsFeature(s record.Server, add func(string, record.CheckState, record.Text, record.Text)) {
 	blind := say("queueing, the KV cache and requests of others are not seen: a limit is found, its cause mostly not", "대기열, KV cache, 다른 클라이언트의 요청을 볼 수 없음: 한계는 찾지만 원인은 대부분 알 수 없음")
 	if !s.HasMetrics {
-		why := s.MetricsAbsent
-		add("metrics", record.CheckFailed, record.Text{En: why, Ko: why}, blind)
+		add("metrics", record.CheckFailed, say("/metrics cannot be read (%s)", "/metrics를 읽을 수 없음 (%s)", s.MetricsAbsent), blind)
 		return
 	}
 	lacks := strings.Join(s.MetricsLack, ", ")
@@ -93,6 +95,9 @@ func streamFeatures(s record.Server, add func(string, record.CheckState, record.
 	default:
 		add("usage", record.CheckOK, say("streams tell token counts", "스트림이 토큰 수를 알려 줌"), record.Text{})
 	}
+	if s.Refuses != "" {
+		add("fields", record.CheckFailed, record.Text{En: s.Refuses, Ko: s.Refuses}, say("requests are sent without them", "해당 필드 없이 요청을 보냄"))
+	}
 	free := say("answers are as long as the model makes them: compare TPOT, not latency or throughput of tests", "답변 길이는 모델이 정함: 지연이나 처리량보다 TPOT을 비교할 것")
 	switch {
 	case s.IgnoresEOS == nil:
@@ -101,7 +106,7 @@ func streamFeatures(s record.Server, add func(string, record.CheckState, record.
 	case *s.IgnoresEOS:
 		add("ignore_eos", record.CheckOK, say("honoured: answers have the length asked for", "지원: 답변이 요청한 길이로 옴"), record.Text{})
 	default:
-		add("ignore_eos", record.CheckFailed, say("not honoured: answers end early", "미지원: 답변이 일찍 끝남"), free)
+		add("ignore_eos", record.CheckFailed, say("not honoured: answers end when the model ends them", "미지원: 모델이 끝내는 곳에서 답변이 끝남"), free)
 	}
 	if !st.KeepsConnection {
 		add("connections", record.CheckFailed, say("closed after each streamed answer", "스트림 답변마다 연결을 닫음"),

@@ -4,7 +4,7 @@ package vllm
 // hold strings as they stand in JSON, escapes and all.
 type chunk struct {
 	choices   int    // objects in choices
-	output    bool   // a choice has a delta or a text
+	output    bool   // a choice has a text, or a delta with anything in it: llama.cpp's last one is empty
 	role      bool   // a choice's delta names a role
 	content   []byte // delta.content or text
 	reasoning []byte // delta.reasoning or its older name reasoning_content
@@ -97,7 +97,6 @@ func (c *chunk) parseChoice(s *scanner) {
 				s.skip()
 				continue
 			}
-			c.output = true
 			c.parseDelta(s)
 		case "text":
 			if text := s.text(); text != nil {
@@ -115,6 +114,7 @@ func (c *chunk) parseChoice(s *scanner) {
 func (c *chunk) parseDelta(s *scanner) {
 	s.open()
 	for k, ok := s.key(true); ok; k, ok = s.key(false) {
+		c.output = true
 		switch string(k) {
 		case "role":
 			c.role = len(s.text()) > 0 || c.role

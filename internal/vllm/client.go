@@ -47,10 +47,12 @@ type Client struct {
 	served atomic.Pointer[string]
 	// templates says that tokens are counted as llama.cpp does it, wholeUsage that only whole answers tell usage.
 	templates, wholeUsage atomic.Bool
-	healthPath            atomic.Pointer[string]
-	timeout               time.Duration
-	clock                 *clock.Clock
-	openai                *openai.Client
+	// plain leaves out vLLM's own fields of a request, noUsage the wish for usage: of a server that refuses them.
+	plain, noUsage atomic.Bool
+	healthPath     atomic.Pointer[string]
+	timeout        time.Duration
+	clock          *clock.Clock
+	openai         *openai.Client
 	// Two pools: a scrape must never take a connection that was opened for a measured request.
 	streams *pool
 	control *pool

@@ -188,7 +188,7 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 	}
 	s.Engines = f.engines(slices.Concat(namesRunning, namesUsage))
 	if s.Engines == 0 {
-		return record.ServerSample{}, fmt.Errorf("no metric of an engine that is known is served (a vLLM started with --disable-log-stats?)")
+		return record.ServerSample{}, fmt.Errorf("no metric of a known engine is served (a vLLM started with --disable-log-stats?)")
 	}
 	for name := range parsed {
 		if s.Family = familyOf(name); s.Family != "" {

@@ -109,7 +109,7 @@ func TestChunk(t *testing.T) {
 		{"older reasoning", `{"choices":[{"delta":{"reasoning_content":"a"}}]}`, true, true, true, ""},
 		{"tool call", `{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}`, true, true, true, ""},
 		{"no tool calls", `{"choices":[{"delta":{"role":"assistant","tool_calls":[]}}]}`, true, false, false, ""},
-		{"finish", `{"choices":[{"delta":{},"finish_reason":"length"}]}`, true, true, false, "length"},
+		{"finish", `{"choices":[{"delta":{},"finish_reason":"length"}]}`, true, false, false, "length"},
 		{"completion", `{"choices":[{"text":" the","finish_reason":"stop"}]}`, true, true, true, "stop"},
 		{"annotation", `{"choices":[{"index":0,"finish_reason":null}]}`, true, false, false, ""},
 		{"usage only", `{"choices":[],"usage":{"prompt_tokens":3}}`, true, false, false, ""},

@@ -3,6 +3,7 @@ package vllm
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"bench/internal/record"
@@ -19,9 +20,21 @@ const (
 // Probe finds out how the server answers: s.Stream and s.IgnoresEOS. A question answered by one word must still give
 // every token that was asked for; a server that does not honour ignore_eos stops early. Where the model answers
 // no question shortly by itself, nothing is proven, and only servers that are known to honour it are believed.
+// Where a server refuses the request, it is asked without vLLM's own fields, then without stream_options, and so are all
+// requests after that.
 // perToken is the time per output token of that answer, 0 where it does not show one.
 func (c *Client) Probe(ctx context.Context, endpoint string, s *record.Server) (perToken time.Duration, err error) {
 	r, head, err := c.probe(ctx, endpoint, true)
+	for _, without := range []*atomic.Bool{&c.plain, &c.noUsage} {
+		if status := statusOf(err); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+			break
+		}
+		refused := err
+		without.Store(true)
+		if r, head, err = c.probe(ctx, endpoint, true); err == nil {
+			s.Refuses = clean(refused.Error())
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -34,7 +47,7 @@ func (c *Client) Probe(ctx context.Context, endpoint string, s *record.Server) (
 		return perToken, err
 	}
 	switch {
-	case !full(r):
+	case c.plain.Load(), !full(r):
 		s.IgnoresEOS = new(false)
 	case s.Engine == record.EngineVLLM || s.Engine == record.EngineSGLang || s.Engine == record.EngineLlamaCpp:
 		s.IgnoresEOS = new(true)

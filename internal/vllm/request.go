@@ -123,6 +123,12 @@ func (c *Client) Prepare(g Generate) (*Prepared, error) {
 		return nil, fmt.Errorf("the %s endpoint takes no token ids", g.Endpoint)
 	}
 	usage := &openai.StreamOptions{IncludeUsage: true}
+	if c.noUsage.Load() {
+		usage = nil
+	}
+	if c.plain.Load() {
+		g.IgnoreEOS, g.CacheSalt = false, ""
+	}
 	var body any
 	switch g.Endpoint {
 	case Chat:

@@ -106,6 +106,10 @@ type modelCard struct {
 func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	s := record.Server{BaseURL: c.BaseURL()}
 	cards, header, err := c.models(ctx)
+	if status := statusOf(err); c.asked != "" && status != 0 && status != http.StatusUnauthorized && status != http.StatusForbidden && !passing(status) {
+		// It answers, but tells no models: the name asked for is taken as it is, and the first request proves it.
+		s.Unlisted, cards, err = err.Error(), []modelCard{{ID: c.asked}}, nil
+	}
 	if err != nil {
 		return s, err
 	}
@@ -137,6 +141,11 @@ func (c *Client) Server(ctx context.Context) (record.Server, error) {
 	return s, ctx.Err()
 }
 
+// passing says whether a status is that of a server, or of a proxy before it, which may answer soon.
+func passing(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
 // models are the entries of /v1/models, and the head they came with.
 func (c *Client) models(ctx context.Context) ([]modelCard, http.Header, error) {
 	const path = "/v1/models"
@@ -144,7 +153,7 @@ func (c *Client) models(ctx context.Context) ([]modelCard, http.Header, error) {
 	if err != nil {
 		if statusOf(err) == http.StatusNotFound {
 			return nil, nil, &Error{Class: record.ErrHTTP4xx, Status: http.StatusNotFound, Message: clean(fmt.Sprintf(
-				"%s%s answers 404: this is no OpenAI-compatible server, or --base-url has too little or too much of a path", c.BaseURL(), path))}
+				"%s%s answers 404: this is no OpenAI-compatible server, --base-url has too little or too much of a path, or it lists no models: name one with --served-model then", c.BaseURL(), path))}
 		}
 		return nil, nil, err
 	}
@@ -163,7 +172,8 @@ func (c *Client) models(ctx context.Context) ([]modelCard, http.Header, error) {
 	}
 	doc.Data = slices.DeleteFunc(doc.Data, func(m modelCard) bool { return m.ID == "" })
 	if len(doc.Data) == 0 {
-		return nil, nil, bad("a list without models")
+		return nil, nil, &Error{Class: record.ErrBadPayload, Status: a.status, Message: clean(fmt.Sprintf(
+			"%s%s answers with a list without models: check --base-url, or name the model with --served-model", c.BaseURL(), path))}
 	}
 	return doc.Data, a.header, nil
 }
