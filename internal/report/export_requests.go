@@ -81,6 +81,17 @@ var requestColumns = []struct {
 	{"first_text_ns", func(r *record.ExportedRequest) string { return integer(r.FirstTextNS) }},
 	{"last_token_ns", func(r *record.ExportedRequest) string { return integer(r.LastTokenNS) }},
 	{"end_ns", func(r *record.ExportedRequest) string { return integer(&r.EndNS) }},
+	{"conversation", func(r *record.ExportedRequest) string { return unlessZero(r.Conversation) }},
+	{"turn", func(r *record.ExportedRequest) string { return unlessZero(r.Turn) }},
+	{"turns", func(r *record.ExportedRequest) string { return unlessZero(r.Turns) }},
+	{"adapter", func(r *record.ExportedRequest) string { return harmless(r.Adapter) }},
+	{"images", func(r *record.ExportedRequest) string { return unlessZero(r.Images) }},
+	{"tools", func(r *record.ExportedRequest) string { return unlessZero(r.Tools) }},
+	{"tool_calls", func(r *record.ExportedRequest) string { return unlessZero(r.ToolCalls) }},
+	{"reasoning_tokens", func(r *record.ExportedRequest) string { return integer(r.ReasoningTokens) }},
+	{"first_reasoning_ns", func(r *record.ExportedRequest) string { return integer(r.FirstReasoningNS) }},
+	{"first_tool_call_ns", func(r *record.ExportedRequest) string { return integer(r.FirstToolCallNS) }},
+	{"first_answer_ns", func(r *record.ExportedRequest) string { return integer(r.FirstAnswerNS) }},
 }
 
 // CSVRequests writes a row for each request of all tests, with an empty cell for what is not known; it keeps one row

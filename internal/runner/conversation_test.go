@@ -2,8 +2,10 @@ package runner_test
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bench/internal/load"
@@ -91,6 +93,53 @@ func TestConversations(t *testing.T) {
 	}
 	if len(hashes) != 2 || hashes[""] {
 		t.Errorf("two runs of one seed and one of another have the hashes %v", hashes)
+	}
+}
+
+// TestConversationsGoOn: a repeat that was interrupted between two turns is begun anew by a resumed run, under the next attempt
+// number and with questions of its own; what had ended stays on disk.
+func TestConversationsGoOn(t *testing.T) {
+	test := conversations(2, 6, runner.Shape{InputTokens: 40, OutputTokens: 10}, record.Workload{MinTurns: 3, MaxTurns: 3, TurnTokens: 30, ThinkMS: 1000}, 2, 1)
+	dir := t.TempDir()
+	run := func(change func(*rig)) (rec []record.Record, all []record.Request, err error) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, "", dir)
+			change(r)
+			err = runner.Run(t.Context(), r.opts, []record.Test{test})
+			rec = r.records(record.ConcurrentFile)
+			var failed error
+			if all, failed = r.folder.ReadRequests("requests/" + test.ID + ".jsonl"); failed != nil {
+				t.Error(failed)
+			}
+			r.close()
+		})
+		return rec, all, err
+	}
+	recs, before, err := run(func(r *rig) {
+		observe := r.opts.Observe
+		r.opts.Observe = func(e runner.Event) {
+			observe(e)
+			if e.Kind == runner.RequestDone && e.Run == 1 && e.Done == 5 {
+				r.opts.Control.Interrupt()
+			}
+		}
+	})
+	if !errors.Is(err, runner.ErrInterrupted) || len(recs) != 0 || len(before) < 18+5 || len(before) >= 36 {
+		t.Fatalf("%v, %d records, %d requests", err, len(recs), len(before))
+	}
+	recs, after, err := run(func(r *rig) { r.opts.Resume = true })
+	if err != nil || len(recs) != 1 || len(after) != len(before)+18 || recs[0].Detail.Requests != 36 || recs[0].Detail.Conversations.Whole != 12 {
+		t.Fatalf("%v, %d records, %d requests after %d", err, len(recs), len(after), len(before))
+	}
+	asked := map[int]string{}
+	for _, r := range after {
+		if r.Run != 1 {
+			continue
+		}
+		if want := asked[r.Index]; want != "" && r.Attempt == 1 && want == r.PromptSHA256 {
+			t.Errorf("request %d: the second attempt asks what the first did, which the cache knows", r.Index)
+		}
+		asked[r.Index] = r.PromptSHA256
 	}
 }
 

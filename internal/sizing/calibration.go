@@ -164,7 +164,9 @@ func measuredEngine(r Results) (m catalog.Model, g catalog.GPU, e capacity.Engin
 func lightest(records []record.Record) (record.Record, bool) {
 	usable := slices.DeleteFunc(slices.Clone(records), func(r record.Record) bool {
 		return r.Status == record.StatusFailure || r.Trust.Verdict == record.TrustInvalid ||
-			r.Results.AvgTPOTMS == nil || *r.Results.AvgTPOTMS <= 0 || r.MaxOutputTokens < 2 || r.ConcurrentRequests < 1
+			r.Results.AvgTPOTMS == nil || *r.Results.AvgTPOTMS <= 0 || r.MaxOutputTokens < 2 || r.ConcurrentRequests < 1 ||
+			// Requests that are longer than their text says, or need another model than the one that is computed.
+			r.Detail.Conversations != nil || r.Detail.Images != nil || r.Detail.Workload != nil && r.Detail.Workload.Adapters != ""
 	})
 	if len(usable) == 0 {
 		return record.Record{}, false
