@@ -31,7 +31,7 @@ func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, seed int
 		return usagef("%s:%d: %s%s; mend the file, or leave out what is no request with --skip-bad-lines", f.path, d.Bad[0].Line, d.Bad[0].Why, andMore(len(d.Bad)))
 	}
 	if !s.info.HasTokenize {
-		return fmt.Errorf("--dataset-name needs a server with /tokenize: without it the lengths of a dataset's requests are not known before they are sent")
+		return fmt.Errorf("--dataset-name needs a server with a tokenizer to ask (vLLM's /tokenize, or llama.cpp's): without it the lengths of a dataset's requests are not known before they are sent")
 	}
 	usable := len(d.Samples)
 	f.samples = nil

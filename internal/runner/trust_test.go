@@ -222,6 +222,22 @@ func TestPrefixCacheByUsage(t *testing.T) {
 	}
 }
 
+// TestDatasetWithoutSalt: a server that knows no cache_salt finds the requests of a dataset again in the next repeat.
+func TestDatasetWithoutSalt(t *testing.T) {
+	for _, tc := range []struct {
+		noSalt  bool
+		runs    int
+		verdict string
+	}{{false, 2, record.TrustSound}, {true, 1, record.TrustSound}, {true, 2, record.TrustDoubtful}} {
+		j := &judgement{record.Trust{Verdict: record.TrustSound}}
+		s := &summary{noCacheSalt: tc.noSalt, test: record.Test{Runs: tc.runs, Workload: &record.Workload{Dataset: "custom"}}}
+		s.prefixCache(j, &record.ServerDelta{PrefixHits: new(220.0), PrefixQueries: new(380.0)}, nil)
+		if j.Verdict != tc.verdict || len(j.Findings) != 1 {
+			t.Errorf("%+v: %+v", tc, j.Trust)
+		}
+	}
+}
+
 // TestLengthsNotKnown: where it did not show whether ignore_eos is honoured, answers of the length asked for are no reason to
 // doubt, others are.
 func TestLengthsNotKnown(t *testing.T) {
