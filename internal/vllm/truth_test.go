@@ -162,7 +162,7 @@ func (d disturbance) measure(t *testing.T, bin, file string, load []string) *tru
 		}
 		cmd.Stdout, cmd.Stderr = &said, &said
 	case d.screen != nil:
-		script, err := exec.LookPath("script") // of util-linux: runs a command on a terminal of its own
+		script, err := exec.LookPath("script")     // of util-linux: runs a command on a terminal of its own
 		if err != nil || runtime.GOOS != "linux" { // elsewhere it has other options
 			t.Log("no script of util-linux:", err)
 			return nil
