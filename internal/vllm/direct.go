@@ -1,3 +1,5 @@
+//go:build linux && !race
+
 package vllm
 
 import (
@@ -11,7 +13,8 @@ import (
 
 // direct reads a socket without telling Go's scheduler of each system call. The socket does not block, so there is no
 // call to tell of; but each telling wakes the runtime's monitor out of its sleep, which then looks around for about as
-// long as it takes to read an event. That was a quarter of all that an event of a paced stream cost.
+// long as it takes to read an event. That was a quarter of all that an event of a paced stream cost. What else
+// calls the kernel wakes the monitor as ever, and so does the next timer.
 type direct struct {
 	net.Conn
 	raw     syscall.RawConn
