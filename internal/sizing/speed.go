@@ -85,6 +85,18 @@ func (c candidate) tooSlow(d record.Demand) bool {
 // qualifies says whether the set-up carries the demand in memory and in time.
 func (c candidate) qualifies() bool { return c.setup.Fits && c.setup.Verdict != record.VerdictTooSlow }
 
+// caveatsInKorean says what [capacity.SpeedCaveats] says; the package that knows them has one language.
+var caveatsInKorean = map[string]string{
+	"NVFP4 was not measured": "NVFP4는 측정된 적이 없음",
+	"tensor parallel on GeForce cards was measured with old engines (V0) only; how fast they exchange data depends on the mainboard": "GeForce 카드의 tensor parallel은 예전 엔진(V0)에서만 측정되었으며, 카드 사이의 통신 속도는 메인보드에 따라 다름",
+	"tensor parallel above 8 was not measured":                                   "8을 넘는 tensor parallel은 측정된 적이 없음",
+	"pipeline parallel was not measured":                                         "pipeline parallel은 측정된 적이 없음",
+	"the cost of --enforce-eager was not measured; decoding is slower than this": "--enforce-eager의 비용은 측정된 적이 없으며, 디코딩은 이보다 느림",
+	"float32 was not measured":                                                   "float32는 측정된 적이 없음",
+	"mixture of experts was not measured above 64 requests in flight":            "MoE는 동시 요청 64개를 넘는 범위에서 측정된 적이 없음",
+	"linear-attention layers were not measured":                                  "linear attention 레이어는 측정된 적이 없음",
+}
+
 // speedReasons say how fast the set-up is, what bounds it, and how sure that is.
 func speedReasons(d record.Demand, s *record.Speed) []record.Text {
 	if s == nil {
@@ -112,7 +124,7 @@ func speedReasons(d record.Demand, s *record.Speed) []record.Text {
 			"미측정: 이 카드와 가중치 폭에 대한 공개 측정값이 없어 오차 범위는 다음 자료를 따름: %[1]s", s.Basis))
 	}
 	for _, caveat := range s.Caveats {
-		out = append(out, record.Text{En: caveat, Ko: caveat})
+		out = append(out, record.Text{En: caveat, Ko: cmp.Or(caveatsInKorean[caveat], caveat)})
 	}
 	return out
 }

@@ -220,3 +220,22 @@ func TestCheckFigures(t *testing.T) {
 		}
 	}
 }
+
+// What no measurement stands behind is said in Korean too.
+func TestCaveatsInKorean(t *testing.T) {
+	for _, name := range catalog.ModelIDs() {
+		m, err := catalog.FindModel(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range catalog.GPUs() {
+			for _, e := range []capacity.Engine{{TensorParallel: 16, Quantization: "nvfp4"}, {PipelineParallel: 2, EnforceEager: true, DType: "float32"}} {
+				for _, c := range capacity.SpeedCaveats(m, g, e) {
+					if caveatsInKorean[c] == "" {
+						t.Fatalf("%q is not said in Korean", c)
+					}
+				}
+			}
+		}
+	}
+}

@@ -54,8 +54,8 @@ func supposed(c record.Claim) record.Loaded {
 	return record.Loaded{
 		Model: c.Model, Quantization: first.Quantization, Quantized: new(first.Quantization != "none"), Strength: record.StrengthHint,
 		Summary: record.Text{
-			En: "no server answered; one that runs with this model on that card has probably loaded " + first.Text.En,
-			Ko: "응답한 서버 없음; 이 카드에서 이 모델이 동작 중이라면 실제로 로드된 것은 아마 " + first.Text.Ko,
+			En: "a server that runs with this model on that card has probably loaded " + first.Text.En,
+			Ko: "이 카드에서 이 모델이 동작 중이라면 실제로 로드된 것은 아마 " + first.Text.Ko,
 		},
 		Conclusions: []record.Conclusion{},
 	}
