@@ -17,39 +17,31 @@ import (
 func TestProbesBesideTheLoad(t *testing.T) {
 	shape := runner.Shape{InputTokens: 200, OutputTokens: 80}
 	for _, test := range []record.Test{runner.OpenTest(poisson(4), shape, 2, 60, 0), runner.Single(8, shape, 2, 40)} {
-		var recs []record.Record
+		var rec record.Record
 		var probes *record.RequestFile
 		var log []sim.LogEntry
-		with := func(probe *record.Probe) record.Record {
-			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, "", dir)
-				defer r.close()
-				var text syncBuffer
-				r.sim.LogRequests(&text)
-				r.opts.Probe, r.opts.Settings.Warmup = probe, 0
-				if err := runner.Run(t.Context(), r.opts, []record.Test{test}); err != nil {
-					t.Fatal(err)
-				}
-				recs = r.records(test.RecordFile())
-				log = text.entries(t)
-				if p := recs[0].Detail.Probe; p != nil {
-					var err error
-					if probes, err = record.ReadRequests(r.folder.Path(p.File)); err != nil {
-						t.Fatal(err)
-					}
-				}
-			})
-			return recs[0]
-		}
-		without := with(nil)
-		rec := with(new(runner.ProbeAt(2)))
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, "", dir)
+			defer r.close()
+			var text syncBuffer
+			r.sim.LogRequests(&text)
+			r.opts.Probe, r.opts.Settings.Warmup, r.opts.VirtualTime = new(runner.ProbeAt(2)), 0, true
+			if err := runner.Run(t.Context(), r.opts, []record.Test{test}); err != nil {
+				t.Fatal(err)
+			}
+			rec, log = r.records(test.RecordFile())[0], text.entries(t)
+			var err error
+			if probes, err = record.ReadRequests(r.folder.Path(rec.Detail.Probe.File)); err != nil {
+				t.Fatal(err)
+			}
+		})
 		p := rec.Detail.Probe
 		if p == nil || p.Requests < 10 || p.Succeeded != p.Requests || p.Late != 0 || len(probes.Requests) != p.Requests || p.TTFT == nil || p.TPOT == nil {
 			t.Fatalf("%s: %+v", test.ID, p)
 		}
-		if rec.Detail.Requests != without.Detail.Requests || rec.Detail.Prompt.Asked != 200 || rec.Detail.Prompt.Exact != rec.Detail.Requests || without.Detail.Probe != nil {
-			t.Errorf("%s: the load had %d requests, without probes %d; %+v", test.ID, rec.Detail.Requests, without.Detail.Requests, rec.Detail.Prompt)
+		if rec.Detail.Requests != test.Runs*test.Requests || rec.Detail.Prompt.Asked != 200 || rec.Detail.Prompt.Exact != rec.Detail.Requests {
+			t.Errorf("%s: the load had %d requests; %+v", test.ID, rec.Detail.Requests, rec.Detail.Prompt)
 		}
 		if rec.Trust.Verdict != record.TrustSound || *rec.Detail.ServerDelta.FinishedRequests != float64(rec.Detail.Requests+p.Requests) {
 			t.Errorf("%s: the server finished %v requests; %+v", test.ID, *rec.Detail.ServerDelta.FinishedRequests, rec.Trust)
@@ -77,7 +69,7 @@ func TestProbesResume(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, "", dir)
 			defer r.close()
-			r.opts.Resume, r.opts.Probe = try > 0, new(runner.ProbeAt(1))
+			r.opts.Resume, r.opts.Probe, r.opts.VirtualTime = try > 0, new(runner.ProbeAt(1)), true
 			if try == 0 {
 				r.opts.Observe = func(e runner.Event) {
 					if e.Kind == runner.RequestDone && e.Run == 1 && e.Done == 10 {
