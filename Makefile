@@ -71,8 +71,12 @@ fuzz: ## each fuzz target for FUZZTIME
 hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders, loads from many machines
 	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles|TestManyMachines|TestClosedShards' -v ./internal/cli
 
+.PHONY: vuln
+vuln: ## known vulnerabilities that the program's code reaches; says so where no database can be reached
+	./testdata/vuln.sh
+
 .PHONY: e2e
-e2e: build hostile ## all that takes long: hostile servers, kills, fuzzing, and T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)
+e2e: build hostile truth vuln ## all that takes long: hostile servers, kills, disturbances, fuzzing, and T1–T9 against a real vLLM on CPU (2.5 GB of Python packages in .vllm)
 	./testdata/fuzz.sh $(or $(FUZZTIME),60s)
 	./testdata/realvllm/e2e.sh $(BIN)
 

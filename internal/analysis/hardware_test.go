@@ -84,6 +84,40 @@ func english(texts []record.Text) string {
 	return strings.Join(out, "; ")
 }
 
+// TestOtherServers: of a server that tells how many requests it computes at once, as many running beside others that wait prove its
+// slots, on one rung and without a word on the KV cache; no advice names a flag of vLLM.
+func TestOtherServers(t *testing.T) {
+	few := func(r *record.Record) {
+		r.Detail.ServerDelta = &record.ServerDelta{Samples: 9, MaxRunning: new(4.0), MaxWaiting: new(4.0)}
+	}
+	tests := []record.Record{test("T1", 1, 1000, 100), test("T2", 2, 1000, 190), test("T4", 8, 3000, 200, few)}
+	for _, tc := range []struct {
+		server record.Server
+		cause  record.Cause
+		advice string
+	}{
+		{record.Server{Engine: record.EngineLlamaCpp, Slots: 4}, record.CauseSchedulerSlots, "`--parallel` of llama.cpp"},
+		{record.Server{Engine: record.EngineLlamaCpp, Slots: 8}, record.CauseUnknown, "does not tell"},
+		{record.Server{Engine: record.EngineSGLang}, record.CauseUnknown, "does not tell"},
+		{record.Server{Features: []record.Feature{{}}}, record.CauseUnknown, "does not tell"},
+	} {
+		doc, err := Analyze(Input{Tests: tests, Run: record.Run{Server: tc.server}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkLaws(t, doc)
+		if got := doc.Ladders[0].LatencySurge; got.Cause != tc.cause || !strings.Contains(got.Advice, tc.advice) {
+			t.Errorf("%+v: cause %s, advice %q; want %s, %q", tc.server, got.Cause, got.Advice, tc.cause, tc.advice)
+		}
+	}
+	l := &ladder{other: record.EngineSGLang}
+	for _, cause := range []record.Cause{record.CauseKVCache, record.CauseSchedulerSlots, record.CauseMemoryBandwidth, record.CauseOutOfMemory, record.CauseUnknown} {
+		if got := l.advice(cause); got.En == "" || got.Ko == "" || strings.Contains(got.En, "--max-num") || strings.Contains(got.En, "--kv-cache") || strings.Contains(got.En, "--gpu-") {
+			t.Errorf("%s of SGLang: %q, %q", cause, got.En, got.Ko)
+		}
+	}
+}
+
 // Every cause that a limit can have comes with what would move it, in both languages; the flags in it are code.
 func TestAdvice(t *testing.T) {
 	slots := func(id string, n float64) rung {

@@ -26,17 +26,19 @@ func (a *app) compareCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compare [[A] B]",
 		Short: "Say how B's results differ from A's, and whether that is more than chance",
-		Long: `compare sets the tests that two result folders have in common side by side: each figure's change, its interval and a
-verdict. The repeat is the sampling unit. From five repeats a side on a change has an interval, and all intervals hold
-together with 95 %; with three or four it counts if the two sides lie twice as far apart as the wider of them is; with
-fewer nothing is decided. A change within 2 % is the same.
+		Long: `compare sets the tests that two result folders have in common side by side: each figure's
+change, its interval and a verdict. The repeat is the sampling unit. From five repeats a
+side on a change has an interval, and all intervals hold together with 95 %; with three or
+four it counts if the two sides lie twice as far apart as the wider of them is; with fewer
+nothing is decided. A change within 2 % is the same.
 
-A side may also be a result file of ` + "`vllm bench serve --save-result`" + `, or a folder of such files: those of one
-load are repeats of one test.
+A side may also be a result file of ` + "`vllm bench serve --save-result`" + `, or a folder of such
+files: those of one load are repeats of one test.
 
-Without A, or both, the sides are the results here, the older one A, if only two can be meant.
+Without A, or both, the sides are the results here, the older one A, if only two can be
+meant.
 
-It exits with 3 if any figure is worse, with --max-regression if any is worse by more than that.`,
+Exit code 3: a figure is worse; with --max-regression, worse by more than that.`,
 		Example: `  bench compare results-0.19 results-0.20
   bench compare main.results branch.results --max-regression 5% --markdown`,
 		Args: words(0, 2, "two sides"),

@@ -136,7 +136,7 @@ func (a *app) readDataset(ctx context.Context, l *loadFlags, s *server, n, outpu
 		return err
 	}
 	if !s.info.HasTokenize {
-		return fmt.Errorf("--dataset-name needs a server with /tokenize: without it the lengths of a dataset's requests are not known before they are sent")
+		return fmt.Errorf("--dataset-name needs a server with a tokenizer to ask (vLLM's /tokenize, or llama.cpp's): without it the lengths of a dataset's requests are not known before they are sent")
 	}
 	usable := len(d.Samples)
 	f.samples = nil

@@ -64,7 +64,7 @@ func TestFindRate(t *testing.T) {
 		}
 	}
 	dir = filepath.Join(t.TempDir(), "out")
-	if code, stdout, stderr := virtually(t, "stress", "--base-url", "sim:", "--request-rate", "2,4,30", "--num-prompts", "900", "--runs", "1", "--out", dir); code != 0 || !strings.Contains(stdout, "kept up with 4 requests/s") {
+	if code, stdout, stderr := virtually(t, "stress", "--base-url", "sim:", "--request-rate", "2,4,30", "--duration", "40s", "--runs", "1", "--out", dir); code != 0 || !strings.Contains(stdout, "kept up with 4 requests/s") {
 		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
 	}
 	if s := judged(t, dir).Rates[0].Sustained; s.RequestRate == nil || *s.RequestRate != 4 || *s.High != 30 || !s.Reached {

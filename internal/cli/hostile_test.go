@@ -294,16 +294,27 @@ func TestNothingLeaks(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		prompts = append(prompts, prompt)
+		if len(prompts)%4 == 0 { // some succeed
+			s.Handler().ServeHTTP(w, r)
+			return
+		}
 		quoted := prompt[len(prompts)%3*len(prompt)/3:] // from its start, a third, two thirds on
 		w.WriteHeader(http.StatusBadRequest)
 		json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": "no: " + quoted + " said " + r.Header.Get("Authorization")}})
 	}))
 	defer server.Close()
 	home, dir := t.TempDir(), filepath.Join(t.TempDir(), "r")
+	asking := []string{"--base-url", server.URL, "--gpu-telemetry", "none"}
+	load := append(asking, "--runs", "1", "--warmup", "0", "--output-tokens", "5", "--cooldown", "0s")
 	for _, args := range [][]string{
-		{"verify", "--base-url", server.URL, "--out", dir, "--gpu-telemetry", "none"},
-		{"stress", "--base-url", server.URL, "--out", dir, "--concurrent", "1", "--requests", "6", "--runs", "1", "--warmup", "0", "--output-tokens", "5", "--cooldown", "0s", "--gpu-telemetry", "none"},
+		append([]string{"verify", "--out", dir}, asking...),
+		append([]string{"stress", "--out", dir, "--concurrent", "1", "--requests", "6"}, load...),
+		append([]string{"baseline", "--out", filepath.Join(dir, "baseline")}, load...),
+		append([]string{"stress", "--out", filepath.Join(dir, "open"), "--request-rate", "100", "--num-prompts", "8"}, load...),
 		{"analyze", "--out", dir},
+		{"analyze", "--out", filepath.Join(dir, "open"), "--lang", "ko"},
+		{"export", "--format", "jsonl", dir},
+		{"compare", dir, dir},
 	} {
 		cmd := exec.Command("sh", append([]string{"-c", `umask 0; exec "$0" "$@"`, binary}, args...)...)
 		cmd.Dir = home

@@ -196,7 +196,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	return runner.Run(ctx, runner.Options{
 		Folder: m.folder, Clock: s.clock, Prompts: prompts, GPUs: s.gpus, HasMetrics: s.info.HasMetrics, GPUInfo: s.gpuInfo,
 		Target:   target{client: s.client, endpoint: m.load.endpoint, temperature: m.load.temperature, anyLength: !enforced},
-		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, LengthsUnknown: s.info.IgnoresEOS == nil, PerToken: expected.perToken,
+		Settings: m.run.Settings, Simulated: m.run.Simulated, VirtualTime: virtual, Resume: m.out.resume, LengthsEnforced: enforced, LengthsUnknown: s.info.IgnoresEOS == nil, NoCacheSalt: s.info.Engine != record.EngineVLLM, PerToken: expected.perToken,
 		Precise: precise, Next: next, SLO: slo, Goodput: goodput, Probe: probe, Samples: m.load.workload.samples, Due: m.load.workload.due, WaitReturn: m.load.waitReturn, Recheck: func(ctx context.Context) error { return recheck(ctx, m, s) },
 		Control: &a.control, Observe: progress.Observe,
 	}, tests)
@@ -296,6 +296,9 @@ func (a *app) announce(m *measurement, s *server, tests []record.Test, expected 
 	}
 	if m.load.arrivals.find {
 		a.status("then up to %d tests more in search of the largest rate that holds the objective", analysis.MaxRungs)
+	}
+	if p, err := m.load.arrivals.probes(); p != nil && err == nil {
+		a.status("beside each load but a baseline a probe of %d/%d tokens, %g a second, kept apart", p.InputTokens, p.OutputTokens, p.RequestRate)
 	}
 	if m.load.precise != "" {
 		a.status("a test ends after 5 to %d repeats, as soon as its intervals are within %s", m.load.maxRuns, m.load.precise)

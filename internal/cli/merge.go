@@ -32,7 +32,8 @@ verdicts made anew from all of them. A FOLDER is a shard's, or one that holds
 shard-0, shard-1 and so on.
 
 It refuses shards that are not of one load, are incomplete, or whose clocks may lie
-more than 250 ms apart, by what the kernels know of them. The server's and the GPUs' side is shard 0's.`,
+more than 250 ms apart, by what the kernels know of them. The server's and the GPUs'
+side is shard 0's.`,
 		Example: `  bench merge load --out merged            # load/shard-0, load/shard-1, …
   bench merge a/shard-0 b/shard-1 --out both && bench analyze --out both`,
 		Args: words(1, math.MaxInt, "the folders of the shards"),

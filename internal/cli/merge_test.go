@@ -228,9 +228,15 @@ func TestShardFlags(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q", c.args, code, stderr)
 		}
 	}
+	// A trace has as many requests as it has, which is known once it was read.
+	code, _, stderr := call(t, nil, "stress", "--base-url", "http://127.0.0.1:9", "--dataset-name", "mooncake", "--dataset-path", "../load/testdata/mooncake.jsonl", "--runs", "1",
+		"--shard", "2/3", "--start-at", "2030-01-01T00:00:00Z", "--out", filepath.Join(t.TempDir(), "out"))
+	if code != 1 || !strings.Contains(stderr, "nothing listens") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
 	// A start that has passed is an error, not a late load.
 	_, url := simulator(t, "gpu=h100-sxm,model=google/gemma-3-1b-it")
-	code, _, stderr := call(t, nil, "stress", "--base-url", url, "--request-rate", "9", "--num-prompts", "9", "--runs", "1", "--shard", "0/3", "--start-at", "2020-01-01T00:00:00Z",
+	code, _, stderr = call(t, nil, "stress", "--base-url", url, "--request-rate", "9", "--num-prompts", "9", "--runs", "1", "--shard", "0/3", "--start-at", "2020-01-01T00:00:00Z",
 		"--warmup", "0", "--gpu-telemetry", "none", "--out", filepath.Join(t.TempDir(), "out"))
 	if code != 1 || !strings.Contains(stderr, "this shard was not ready") {
 		t.Errorf("exit code %d, %q", code, stderr)

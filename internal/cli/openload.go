@@ -124,15 +124,20 @@ func (f *arrivalFlags) requests(rate float64) int {
 	return f.prompts
 }
 
+// outlineRequests stand for those of a trace that was not read yet: enough for any number of shards.
+const outlineRequests = 1000
+
 // traceTest is the test that sends a trace's requests when it had them; before the trace was read, its outline.
 func (f *loadFlags) traceTest(excluded string) ([]record.Test, error) {
 	if excluded != "" {
 		return nil, usagef("--%s is of a load that is sent at a rate: a trace has instants of its own", excluded)
 	}
 	w, times := &f.workload, record.TraceTimes{SecMultiplier: f.workload.secMultiplier()}
-	n := max(1, len(w.due))
-	if len(w.due) > 0 {
+	n := len(w.due)
+	if n > 0 {
 		times.LengthS = w.due[n-1].Seconds()
+	} else {
+		n = outlineRequests
 	}
 	t := f.shaped(runner.OpenTest(record.Arrivals{Trace: &times}, f.shape(), f.runs, n, f.arrivals.most))
 	if err := runner.CheckTest(t); err != nil {

@@ -56,10 +56,11 @@ func (a *app) stressCommand() *cobra.Command {
 		Short: "Run the concurrency matrix T1–T9 (plan, phase 3), or one test of it",
 		Long: `stress runs the plan's matrix: 1 to 32 requests at once of 100/100 tokens and 4 to
 16 of 500/200, three bursts each, with warm-up and a cooldown one can skip with
-Enter or s; q stops after the running test. A single-request test of a shape is measured first where there is none.
-It writes concurrent_results.json, a record as each test ends.
+Enter or s; q stops after the running test. A single-request test of a shape is
+measured first where there is none. It writes concurrent_results.json, a record as
+each test ends.
 
---request-rate and --ramp-up-strategy make one test of an open load instead:
+--request-rate and --ramp-up-strategy make tests of an open load instead:
 requests are sent when a schedule has them due, whatever the server answers, as
 users do. It writes open_results.json, with every time measured twice: from the
 send, and from the instant the request was due. A load that the server cannot
@@ -95,7 +96,7 @@ of it, and bench merge joins what they measured (docs/machines.md):
   bench stress --concurrent 16 --requests 64 --goodput ttft:1000 tpot:50
   bench stress --request-rate 2 --num-prompts 200               # Poisson
   bench stress --request-rate 2 --burstiness 0.5 --duration 2m  # burstier
-  bench stress --request-rate 1,2,4,8 --duration 2m --runs 1    # a ladder of rates
+  bench stress --request-rate 1,2,4 --duration 1m --runs 1      # a ladder of rates
   bench stress --find-rate --max-ttft 1s --max-tpot 60ms        # at which rate does that hold
   bench stress --dataset-name mooncake --dataset-path trace.jsonl --runs 1
   bench stress --request-rate 4 --num-prompts 400 --probe-request-rate 1

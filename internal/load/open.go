@@ -11,6 +11,9 @@ type OpenPlan struct {
 	StartNS int64           // on the clock of now: what Due counts from
 	Due     []time.Duration // after the start, ascending
 	Most    int             // in flight; a request beyond it is held back until one has ended. 0 = no bound
+	// Nap, if not nil, sleeps for a short time more exactly than a timer does, and may wake early. It must be nil on
+	// virtual time.
+	Nap func(time.Duration)
 	// Stopped, if not nil, is asked before each launch and while waiting for one; once it says true nothing more is
 	// launched and those in flight end by themselves. It must be safe for concurrent use.
 	Stopped func() bool
@@ -22,6 +25,9 @@ type OpenSend func(ctx context.Context, index int, dueNS, heldNS int64)
 
 // stopPoll is how often a load that waits for its next request asks whether it is to stop.
 const stopPoll = 100 * time.Millisecond
+
+// napAhead is how long before its instant a request is waited for by naps: longer than a timer is late by itself.
+const napAhead = 1500 * time.Microsecond
 
 // Open sends each request of the plan at its instant, waits for all, and returns how many it launched (indexes 0 to that
 // number). One goroutine keeps the schedule: each instant is the start's plus the index's own, so that a late request makes
@@ -35,7 +41,7 @@ func Open(ctx context.Context, plan OpenPlan, now func() int64, send OpenSend) (
 	}
 	for index, due := range plan.Due {
 		dueNS := plan.StartNS + int64(due)
-		if !waitUntil(ctx, dueNS, now, func() bool { return o.stopped(ctx) }) || !o.place(ctx) {
+		if !waitUntil(ctx, dueNS, now, plan.Nap, func() bool { return o.stopped(ctx) }) || !o.place(ctx) {
 			return index
 		}
 		heldNS := max(0, o.freeNS-dueNS) // also of one that fell due while an earlier one was held back
@@ -61,8 +67,9 @@ func (o *opening) stopped(ctx context.Context) bool {
 	return ctx.Err() != nil || o.plan.Stopped != nil && o.plan.Stopped()
 }
 
-// waitUntil waits for an instant on the clock of now; false when the load was stopped before.
-func waitUntil(ctx context.Context, atNS int64, now func() int64, stopped func() bool) bool {
+// waitUntil waits for an instant on the clock of now, its last stretch by nap where that is not nil; false when the load was
+// stopped before.
+func waitUntil(ctx context.Context, atNS int64, now func() int64, nap func(time.Duration), stopped func() bool) bool {
 	for {
 		if stopped() {
 			return false
@@ -70,6 +77,13 @@ func waitUntil(ctx context.Context, atNS int64, now func() int64, stopped func()
 		wait := time.Duration(atNS - now())
 		if wait <= 0 {
 			return true
+		}
+		if nap != nil {
+			if wait <= napAhead {
+				nap(wait)
+				continue
+			}
+			wait -= napAhead
 		}
 		select {
 		case <-ctx.Done():

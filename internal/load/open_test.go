@@ -56,6 +56,29 @@ func TestOpenKeepsItsSchedule(t *testing.T) {
 	})
 }
 
+// TestOpenNaps: only the last stretch before an instant is napped through, and a nap that ends early makes nothing early.
+func TestOpenNaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan := OpenPlan{Due: Schedule(record.Arrivals{RequestRate: 300, Burstiness: new(1.0)}, 200, Stream(1, "arrivals", "t", 0))}
+		naps := 0
+		plan.Nap = func(d time.Duration) {
+			if naps++; d <= 0 || d > napAhead {
+				t.Errorf("a nap of %v", d)
+			}
+			time.Sleep((d + 1) / 2)
+		}
+		o, _ := runOpen(t.Context(), plan, func(int) time.Duration { return 0 })
+		for i, due := range plan.Due {
+			if o.sent[i] != int64(due) {
+				t.Fatalf("request %d was sent at %d, due at %d", i, o.sent[i], due)
+			}
+		}
+		if naps < 200 {
+			t.Errorf("%d naps", naps)
+		}
+	})
+}
+
 // TestOpenHoldsBack: with a bound on those in flight a request waits for its place, keeps the instant it was due, and all
 // of its lateness is told as being held back.
 func TestOpenHoldsBack(t *testing.T) {

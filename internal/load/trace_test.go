@@ -80,6 +80,7 @@ func TestMakeBlocks(t *testing.T) {
 	const block, longer = 64, 12
 	counter := &tokenizer{cost: tokenizers["each word is one token"], template: 8}
 	p := newPrompts(t, counter, Options{})
+	costly := newPrompts(t, counter, Options{CostlyCounts: true})
 	var prompts [][]string
 	d := readTrace(t, Mooncake, string(text))
 	for i, s := range d.Samples {
@@ -90,6 +91,10 @@ func TestMakeBlocks(t *testing.T) {
 		}
 		if n, _ := counter.CountTokens(context.Background(), prompt); n != tokens {
 			t.Fatalf("%d tokens, asked were %d", n, tokens)
+		}
+		counted := counter.counts
+		if uncounted, err := costly.MakeBlocks(t.Context(), s.Blocks, block, tokens, Key{Test: "trace", Index: i}); err != nil || uncounted != prompt || counter.counts != counted {
+			t.Fatalf("where counts are costly it is another prompt, or %d counts were made: %v", counter.counts-counted, err)
 		}
 		prompts = append(prompts, strings.Fields(prompt))
 	}

@@ -70,7 +70,7 @@ type SteadyWindow struct {
 	Run     int    `json:"run"`
 	StartNS *int64 `json:"start_ns"`      // send of its first request; null where none was found
 	EndNS   *int64 `json:"end_ns"`        // send of its last
-	Why     string `json:"why,omitempty"` // why there is none
+	Why     *Text  `json:"why,omitempty"` // why there is none
 }
 
 // Saturation is how waiting grew when the server was offered more than it could take.

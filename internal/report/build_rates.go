@@ -71,8 +71,8 @@ func (b builder) steady(s *section) {
 			continue
 		}
 		for _, w := range o.Steady.Windows {
-			if w.StartNS == nil {
-				none = append(none, b.f(wNoSteady, r.TestID, w.Run+1, w.Why))
+			if w.Why != nil {
+				none = append(none, b.f(wNoSteady, r.TestID, w.Run+1, w.Why.In(b.lang)))
 			}
 		}
 		if o.Steady.Requests == 0 {

@@ -38,6 +38,11 @@ func drawFigures(in Input) (figures []figure, missing []string, err error) {
 			}
 		}
 	}
+	if c := ratesChart(in); c != nil {
+		if err := add(c); err != nil {
+			return nil, nil, err
+		}
+	}
 	spread, err := spreadFigure(in)
 	if err != nil {
 		return nil, nil, err

@@ -154,11 +154,11 @@ func family(b *bytes.Buffer, name, help string, samples []sample) {
 		b.WriteString(name)
 		for i := 0; i < len(s.labels); i += 2 {
 			b.WriteString(map[bool]string{true: "{", false: ","}[i == 0])
-			fmt.Fprintf(b, `%s="%s"`, s.labels[i], labelEscapes.Replace(strings.ToValidUTF8(s.labels[i+1], "\uFFFD")))
+			fmt.Fprintf(b, `%s="%s"`, s.labels[i], labelEscapes.Replace(clean(s.labels[i+1])))
 		}
 		fmt.Fprintf(b, "} %s\n", strconv.FormatFloat(s.value, 'g', -1, 64))
 	}
 }
 
-// labelEscapes are the three characters that the format escapes in a label's value.
-var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+// labelEscapes are the characters that the format escapes in a label's value; a line end, the third, is no part of clean text.
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

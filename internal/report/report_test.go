@@ -55,8 +55,7 @@ func written(t *testing.T, in Input, langs ...string) files {
 }
 
 func inputs(t *testing.T) map[string]Input {
-	return map[string]Input{"one": one(t),
-		"loaded": loaded(t), "nine": nine(t), "forty": forty(t), "nothing": {}}
+	return map[string]Input{"one": one(t), "loaded": loaded(t), "nine": nine(t), "forty": forty(t), "rates": rates(t), "nothing": {}}
 }
 
 func TestWriteAll(t *testing.T) {
@@ -74,7 +73,7 @@ func TestWriteAll(t *testing.T) {
 				if out[name] == nil {
 					t.Fatalf("no %s", name)
 				}
-				for _, r := range slices.Concat(in.Baselines, in.Tests) {
+				for _, r := range slices.Concat(in.Baselines, in.Tests, in.Open) {
 					if id := r.TestID; !bytes.Contains(out[name], []byte(id)) {
 						t.Errorf("%s does not show test %s", name, id)
 					}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"bench/internal/stats"
 )
 
 // TestTelemetryPage: the bounds that docs/telemetry.md states are those of the code.
@@ -17,6 +19,8 @@ func TestTelemetryPage(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf("further apart than %.0f %% of the mean TTFT", 100*sendSkewShare),
 		fmt.Sprintf("more than %.0f %% of the sends are over %.0f ms late", 100*lateShare, ms(lateSend)),
+		fmt.Sprintf("late by more than %.0f %% of its schedule", 100*behindShare),
+		fmt.Sprintf("and %d tokens a request", prefixSlack),
 		fmt.Sprintf("more than %.0f %% of the tokens came in one read", 100*coalescedShare),
 		fmt.Sprintf("in flight here within %d ms", gaugeSlack.Milliseconds()),
 		fmt.Sprintf("held %d MiB or more", foreignMiB),
@@ -51,6 +55,9 @@ func TestMethodPage(t *testing.T) {
 	page := strings.Join(strings.Fields(string(data)), " ")
 	for _, want := range []string{
 		fmt.Sprintf("every GPU is below %d %% utilisation, for %.0f s at most", quietGPUPercent, idleLimit.Seconds()),
+		fmt.Sprintf("than %d requests, and where it would last less than %d × the median latency", stats.MinSteady, steadyLatencies),
+		fmt.Sprintf("%d tokens, %d for the answer", ProbeAt(1).InputTokens, ProbeAt(1).OutputTokens),
+		fmt.Sprintf("the last send is late by more than %.0f %% of the schedule", 100*behindShare),
 		fmt.Sprintf("mean latency over %d × that of the single-request test of the same shape, or a request of %.0f s or more", warningFactor, maxLatency.Seconds()),
 	} {
 		if !strings.Contains(page, want) {

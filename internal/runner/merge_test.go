@@ -76,6 +76,39 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestMergeTrace: shards of a trace are joined by the instants that their requests keep, without the trace.
+func TestMergeTrace(t *testing.T) {
+	test := OpenTest(record.Arrivals{Trace: &record.TraceTimes{SecMultiplier: 0.001, LengthS: 4}}, Shape{100, 2}, 1, 9, 0)
+	shards := func() (out []ShardResult) {
+		for i := range 2 {
+			x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
+			clock := int64(i+1) * 1e12
+			for _, k := range part(x.File.Test) {
+				due := int64(k*k) * 1e8
+				at := clock + due
+				x.File.Requests = append(x.File.Requests, record.Request{Index: k, DueNS: &due, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
+					TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true})
+			}
+			out = append(out, x)
+		}
+		return out
+	}
+	got, err := Merge(shards(), record.Merged{Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range got.Requests {
+		if want := int64(1e12) + int64(i*i)*1e8; r.Index != i || r.SentNS != want {
+			t.Fatalf("request %d is %+v", i, r)
+		}
+	}
+	other := shards()
+	*other[1].File.Requests[2].DueNS += 5
+	if _, err := Merge(other, record.Merged{}); err == nil || !strings.Contains(err.Error(), "was due") {
+		t.Errorf("a request at another instant: %v", err)
+	}
+}
+
 // TestPlaces: the shards of a closed load hold each of its places once and send each of its requests once, as many for a place
 // on one as on another.
 func TestPlaces(t *testing.T) {

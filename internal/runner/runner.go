@@ -86,6 +86,8 @@ type Options struct {
 	LengthsEnforced bool
 	// LengthsUnknown says that this was asked and did not show: LengthsEnforced is false then.
 	LengthsUnknown bool
+	// NoCacheSalt says that the server knows no cache_salt: what it keeps of one repeat it finds in the next.
+	NoCacheSalt bool
 	// WaitReturn is how long a server that died is waited for; 0 = not at all. Recheck says whether the one that
 	// is there again is the same; it may be nil.
 	WaitReturn time.Duration

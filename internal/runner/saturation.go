@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"bench/internal/clock"
 	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/stats"
@@ -60,6 +61,9 @@ func (o *openLoad) send(ctx context.Context, r *run, startNS int64, send load.Op
 	plan := load.OpenPlan{StartNS: startNS, Due: o.due, Most: o.atOnce,
 		Stopped: func() bool { return r.draining.Load() || o.stopped() != nil }}
 	o.mu.Unlock()
+	if !r.VirtualTime {
+		plan.Nap = clock.Nap
+	}
 	load.Open(ctx, plan, o.now, send)
 }
 

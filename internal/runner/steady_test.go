@@ -63,7 +63,7 @@ func TestNoSteadyState(t *testing.T) {
 	} {
 		recs, _, _ := openRun(t, "", nil, test)
 		w := recs[0].Detail.OpenLoad.Steady.Windows
-		if len(w) != 1 || w[0].StartNS != nil || !(strings.Contains(w[0].Why, says) || says == "a request" && strings.Contains(w[0].Why, "went on")) {
+		if len(w) != 1 || w[0].StartNS != nil || w[0].Why == nil || w[0].Why.Ko == "" || !(strings.Contains(w[0].Why.En, says) || says == "a request" && strings.Contains(w[0].Why.En, "in flight went")) {
 			t.Errorf("%s: %+v", says, w)
 		}
 	}

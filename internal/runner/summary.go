@@ -22,6 +22,7 @@ type summary struct {
 	enforced bool
 	// lengthsUnknown: whether lengths are enforced did not show.
 	lengthsUnknown bool
+	noCacheSalt    bool
 	simulated      bool
 	endpoint       string
 	gpuInfo        []record.GPUInfo

@@ -150,7 +150,7 @@ func (r *run) measure(ctx context.Context, t record.Test, log *record.RequestLog
 	if err := log.Sync(); err != nil {
 		return record.Record{}, err
 	}
-	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, lengthsUnknown: r.LengthsUnknown, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
+	sum := summary{test: t, repeats: attempts, enforced: r.LengthsEnforced, lengthsUnknown: r.LengthsUnknown, noCacheSalt: r.NoCacheSalt, simulated: r.Simulated, endpoint: r.Settings.Endpoint,
 		gpuInfo: r.GPUInfo, idleWait: idleWait, busy: busy, baseline: r.baselineOf(t), client: client, stops: stops}
 	sum.files.Requests = log.Name()
 	probes.handOver(&sum)

@@ -202,6 +202,11 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta, all []record.
 		return
 	}
 	if w := s.test.Workload; w != nil && w.Dataset != "" && !load.IsTrace(w.Dataset) {
+		if s.noCacheSalt && s.test.Runs > 1 && hits > prefixHitShare*queries {
+			j.doubt("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common, and what this server, which knows no cache_salt, kept of the repeat before; --runs 1 has none",
+				hits, queries)
+			return
+		}
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache: what the requests of the dataset have in common", hits, queries)
 		return
 	}

@@ -198,3 +198,55 @@ func TestSharedPrefix(t *testing.T) {
 		}
 	}
 }
+
+// TestPrefixCacheByUsage: where the server has no counters, the cached tokens of its answers are held against the prompts; a
+// beginning shorter than a block is the template's.
+func TestPrefixCacheByUsage(t *testing.T) {
+	for _, tc := range []struct {
+		cached  int // of each prompt of 100; -1: not told
+		verdict string
+		found   int
+	}{{-1, record.TrustSound, 0}, {0, record.TrustSound, 0}, {8, record.TrustSound, 1}, {16, record.TrustInvalid, 1}} {
+		all := make([]record.Request, 4)
+		for i := range all {
+			all[i] = record.Request{Success: true, PromptTokens: new(100)}
+			if tc.cached >= 0 {
+				all[i].CachedTokens = &tc.cached
+			}
+		}
+		j := &judgement{record.Trust{Verdict: record.TrustSound}}
+		(&summary{}).prefixCache(j, nil, all)
+		if j.Verdict != tc.verdict || len(j.Findings) != tc.found {
+			t.Errorf("%d of each prompt: %+v", tc.cached, j.Trust)
+		}
+	}
+}
+
+// TestDatasetWithoutSalt: a server that knows no cache_salt finds the requests of a dataset again in the next repeat.
+func TestDatasetWithoutSalt(t *testing.T) {
+	for _, tc := range []struct {
+		noSalt  bool
+		runs    int
+		verdict string
+	}{{false, 2, record.TrustSound}, {true, 1, record.TrustSound}, {true, 2, record.TrustDoubtful}} {
+		j := &judgement{record.Trust{Verdict: record.TrustSound}}
+		s := &summary{noCacheSalt: tc.noSalt, test: record.Test{Runs: tc.runs, Workload: &record.Workload{Dataset: "custom"}}}
+		s.prefixCache(j, &record.ServerDelta{PrefixHits: new(220.0), PrefixQueries: new(380.0)}, nil)
+		if j.Verdict != tc.verdict || len(j.Findings) != 1 {
+			t.Errorf("%+v: %+v", tc, j.Trust)
+		}
+	}
+}
+
+// TestLengthsNotKnown: where it did not show whether ignore_eos is honoured, answers of the length asked for are no reason to
+// doubt, others are.
+func TestLengthsNotKnown(t *testing.T) {
+	for exact, verdict := range map[int]string{3: record.TrustSound, 2: record.TrustDoubtful} {
+		j := &judgement{record.Trust{Verdict: record.TrustSound}}
+		s := &summary{lengthsUnknown: true}
+		s.lengthsProven(j, record.Detail{Succeeded: 3, Output: record.Lengths{Exact: exact}})
+		if j.Verdict != verdict || len(j.Findings) != 1 || !anyLength(record.Record{Trust: j.Trust}) {
+			t.Errorf("%d of 3 exact: %+v", exact, j.Trust)
+		}
+	}
+}

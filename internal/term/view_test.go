@@ -32,7 +32,7 @@ func TestViewIsOffThePath(t *testing.T) {
 	for _, takes := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			screen := &slowScreen{takes: takes}
-			v := NewView(Screen{W: screen, Live: true, fd: -1}, nil, Plan{Title: hostile, Tests: runner.Matrix(1), HasMetrics: true}, Wishes{})
+			v := NewView(Screen{W: screen, Live: true, fd: -1, width: 80}, nil, Plan{Title: hostile, Tests: runner.Matrix(1), HasMetrics: true}, Wishes{})
 			began := time.Now()
 			const seconds = 10
 			for i := range seconds * 1000 {

@@ -113,6 +113,9 @@ func TestCost(t *testing.T) {
 			}
 			return fmt.Sprintf("%.2f", middle(list))
 		}
+		if got := middle(ratios(ours, discard)); got > l.goal {
+			t.Errorf("%s: an event costs %.2f × that of the discarding client, at most %.1f are allowed", l.name, got, l.goal)
+		}
 		rows = append(rows, []string{fmt.Sprintf("%s (%.0f events)", l.name, l.events()), figure(ours), figure(streaming), figure(discard), figure(c),
 			figure(ratios(ours, discard)), fmt.Sprintf("≤ %.1f", l.goal), figure(ratios(streaming, discard)), figure(ratios(ours, c))})
 	}

@@ -53,8 +53,10 @@ var (
 	namesGeneration  = []string{"vllm:generation_tokens_total", "vllm:generation_tokens", "sglang:generation_tokens_total", "llamacpp:tokens_predicted_total",
 		"tgi_request_generated_tokens_sum"}
 	namesFinished      = []string{"vllm:request_success_total", "vllm:request_success", "sglang:num_requests_total", "tgi_request_success"}
-	namesPrefixQueries = []string{"vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries"}
-	namesPrefixHits    = []string{"vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits", "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits"}
+	namesPrefixQueries = []string{"vllm:prefix_cache_queries_total", "vllm:prefix_cache_queries", "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries",
+		"sglang:prompt_tokens_total"}
+	namesPrefixHits = []string{"vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits", "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits",
+		"sglang:cached_tokens_total"}
 	// llama.cpp counts the prompt tokens that it computes and those that it had kept apart.
 	namesComputed = []string{"llamacpp:prompt_tokens_total"}
 	namesReused   = []string{"llamacpp:prompt_tokens_cached_total"}
@@ -163,12 +165,17 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 		PrefixHits:       f.sum(namesPrefixHits),
 		CacheConfig:      f.labels(metricCacheConfig),
 	}
+	for name := range parsed {
+		if s.Family = familyOf(name); s.Family != "" {
+			break
+		}
+	}
 	for i, reason := range record.WaitingReasons {
 		s.WaitingFor[i] = f.sumOf(namesWaitingFor, reasonLabel, reason)
 	}
 	for i, reason := range record.FinishReasons {
 		s.FinishedBy[i] = f.sumOf(namesFinished, finishedLabel, reason)
-		if s.FinishedBy[i] == nil && s.FinishedRequests != nil && slices.Contains(reasonsOfAll, reason) {
+		if s.FinishedBy[i] == nil && s.FinishedRequests != nil && s.Family == record.EngineVLLM && slices.Contains(reasonsOfAll, reason) {
 			s.FinishedBy[i] = new(0.0)
 		}
 	}
@@ -181,6 +188,9 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 			s.KVUsage = new(usage)
 		}
 	}
+	if s.PrefixHits == nil {
+		s.PrefixQueries = nil
+	}
 	// Without the second counter, of older versions, it is not known how long the prompts were.
 	if computed, reused := f.sum(namesComputed), f.sum(namesReused); computed != nil && reused != nil {
 		s.PromptTokens, s.PrefixHits = new(*computed+*reused), reused
@@ -189,11 +199,6 @@ func parseMetrics(text []byte) (record.ServerSample, error) {
 	s.Engines = f.engines(slices.Concat(namesRunning, namesUsage))
 	if s.Engines == 0 {
 		return record.ServerSample{}, fmt.Errorf("no metric of a known engine is served (a vLLM started with --disable-log-stats?)")
-	}
-	for name := range parsed {
-		if s.Family = familyOf(name); s.Family != "" {
-			break
-		}
 	}
 	return s, nil
 }

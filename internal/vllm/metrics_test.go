@@ -45,6 +45,63 @@ func TestParseMetricsOfVersions(t *testing.T) {
 	}
 }
 
+// TestParseMetricsOfOthers: names that other servers document are read where they mean the same as vLLM's, and nothing is made
+// up of what they do not tell.
+func TestParseMetricsOfOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text, family string
+		want         map[string]float64
+		lacks        []string
+	}{
+		"SGLang": {`sglang:num_running_reqs{model_name="m",tp_rank="0"} 3.0
+sglang:num_queue_reqs{model_name="m",tp_rank="0"} 2.0
+sglang:token_usage{model_name="m",tp_rank="0"} 0.28
+sglang:prompt_tokens_total{model_name="m"} 8128.0
+sglang:generation_tokens_total{model_name="m"} 4400.0
+sglang:cached_tokens_total{model_name="m",cache_source="device"} 64.0
+sglang:num_requests_total{model_name="m"} 44.0
+sglang:time_to_first_token_seconds_sum{model_name="m"} 8.8
+sglang:time_to_first_token_seconds_count{model_name="m"} 44.0
+`, record.EngineSGLang, map[string]float64{"running": 3, "waiting": 2, "kv": 0.28, "prompt": 8128, "output": 4400, "hits": 64, "queries": 8128, "finished": 44, "ttft": 8.8},
+			[]string{"preemptions"}},
+		"TGI": {`tgi_batch_current_size 4
+tgi_queue_size 7
+tgi_request_input_length_sum 900
+tgi_request_input_length_count 9
+tgi_request_generated_tokens_sum 8123
+tgi_request_generated_tokens_count 44
+tgi_request_success{kind="full"} 44
+`, record.EngineTGI, map[string]float64{"running": 4, "waiting": 7, "prompt": 900, "output": 8123, "finished": 44},
+			[]string{"kv_usage", "preemptions", "prefix_cache_hits", "ttft"}},
+		"llama.cpp, older": {`llamacpp:prompt_tokens_total 100
+llamacpp:tokens_predicted_total 50
+llamacpp:requests_processing 2
+llamacpp:requests_deferred 1
+`, record.EngineLlamaCpp, map[string]float64{"running": 2, "waiting": 1, "output": 50},
+			[]string{"kv_usage", "preemptions", "prompt_tokens", "finished_requests", "prefix_cache_hits", "ttft"}},
+	} {
+		s, err := parseMetrics([]byte(tc.text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for what, got := range map[string]*float64{"running": s.Running, "waiting": s.Waiting, "kv": s.KVUsage, "prompt": s.PromptTokens, "output": s.GenerationTokens,
+			"hits": s.PrefixHits, "queries": s.PrefixQueries, "finished": s.FinishedRequests, "ttft": s.Times[record.TimeTTFT].Sum} {
+			want, told := tc.want[what]
+			if (got != nil) != told || told && *got != want {
+				t.Errorf("%s: %s told: %v, want %v (%v)", name, what, got != nil, want, told)
+			}
+		}
+		if s.Family != tc.family || !slices.Equal(s.Lacks(), tc.lacks) {
+			t.Errorf("%s: of %q, without %v; want %q, %v", name, s.Family, s.Lacks(), tc.family, tc.lacks)
+		}
+		for _, n := range s.FinishedBy {
+			if n != nil {
+				t.Errorf("%s: reasons that it does not tell: %v", name, *n)
+			}
+		}
+	}
+}
+
 // TestParseMetricsTimes: the server's own times, reasons and queues, under the names of both generations.
 func TestParseMetricsTimes(t *testing.T) {
 	type timing struct{ sum, count float64 }

@@ -282,6 +282,6 @@ func (x *truth) complaint() string {
 
 // spin uses a processor.
 func spin() {
-	for {
+	for { //lint:ignore SA5002 that is what it is for
 	}
 }

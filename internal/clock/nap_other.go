@@ -1,0 +1,8 @@
+//go:build !linux
+
+package clock
+
+import "time"
+
+// Nap sleeps for a short time.
+func Nap(d time.Duration) { time.Sleep(d) }
