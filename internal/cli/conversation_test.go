@@ -107,7 +107,9 @@ func TestHistoryIsWhatWasAnswered(t *testing.T) {
 			t.Fatalf("%s: exit code %d: %s", c.name, code, stderr)
 		}
 		rec, requests := readTest(t, dir)
-		measured := s.asked[len(s.asked)-len(requests):]
+		s.mu.Lock()
+		measured := slices.Clone(s.asked[len(s.asked)-len(requests):])
+		s.mu.Unlock()
 		var turns []int
 		salts := map[string]int{}
 		for _, a := range measured {

@@ -181,9 +181,8 @@ func TestImagesAsTheServerSawThem(t *testing.T) {
 func TestToolsAsTheServerSawThem(t *testing.T) {
 	rec, requests, log := observed(t, small, "--concurrent", "2", "--requests", "4", "--dataset-name", "custom", "--dataset-path", "../load/testdata/tools.jsonl")
 	offered := count(log, func(e sim.LogEntry) bool { return e.Tools > 0 })
-	called := count(log, func(e sim.LogEntry) bool { return e.FinishReason == "tool_calls" })
-	if offered != 3 || called == 0 || count(requests, func(r record.Request) bool { return r.Tools > 0 }) != 3 {
-		t.Errorf("%d requests offered tools, %d were answered by calls alone", offered, called)
+	if offered != 3 || count(requests, func(r record.Request) bool { return r.Tools > 0 }) != 3 {
+		t.Errorf("the server saw %d requests that offer tools", offered)
 	}
 	if x := rec.Detail.ToolCalls; x == nil || x.Offered != 3 || x.Requests != 3 || x.Calls != 3 || x.First == nil || x.First.N != 3 {
 		t.Errorf("%+v", x)

@@ -171,7 +171,7 @@ func users(requests []record.Request) int {
 // whole.
 func TestConversationsEndWithAFailure(t *testing.T) {
 	test := conversations(4, 20, runner.Shape{InputTokens: 40, OutputTokens: 5}, record.Workload{MinTurns: 4, MaxTurns: 4, TurnTokens: 30}, 1, 1)
-	recs, all, _ := openRun(t, "in-band-error=0.2", nil, test)
+	recs, all, _ := openRun(t, "in-band-error=0.2", seeded(t, 1), test)
 	missing := 80 - len(all[0])
 	if c := recs[0].Detail.Conversations; missing == 0 || c.NotSent != missing || c.Begun != 20 || c.Whole >= 20 || c.Whole == 0 || recs[0].Status != record.StatusFailure {
 		t.Errorf("%d requests are missing: %+v, %s", missing, c, recs[0].Status)
@@ -187,7 +187,7 @@ func TestConversationsEndWithAFailure(t *testing.T) {
 // after the reasoning, to the nanosecond; tokens without a text are none that a client could see.
 func TestReasoning(t *testing.T) {
 	shape := runner.Shape{InputTokens: 50, OutputTokens: 40}
-	recs, all, log := openRun(t, "reasoning=0.5", nil, runner.OpenTest(record.Arrivals{RequestRate: 2}, shape, 1, 30, 0))
+	recs, all, log := openRun(t, "reasoning=0.5", seeded(t, 1), runner.OpenTest(record.Arrivals{RequestRate: 2}, shape, 1, 30, 0))
 	slices.SortFunc(log, func(a, b sim.LogEntry) int { return cmp.Compare(a.ArrivedNS, b.ArrivedNS) })
 	log = log[len(log)-30:]
 	exact := [2]int{}
