@@ -28,7 +28,7 @@ type message struct {
 // message makes a request ready for any connection to the server.
 func (d *dialer) message(req *http.Request, payload []byte) (message, error) {
 	req.Body, req.GetBody, req.ContentLength = nil, nil, int64(len(payload))
-	if payload != nil {
+	if len(payload) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(payload))
 	}
 	req.Header.Set("User-Agent", "bench")
@@ -45,7 +45,9 @@ func (d *dialer) message(req *http.Request, payload []byte) (message, error) {
 	if err := write(&wire); err != nil {
 		return message{}, fmt.Errorf("building the request: %w", err)
 	}
-	return message{request: req, payload: payload, wire: wire.Bytes()}, nil
+	req.Body = nil // it holds on to the payload, which is kept once, at the end of the wire's bytes
+	b := wire.Bytes()
+	return message{request: req, payload: b[len(b)-len(payload):], wire: b}, nil
 }
 
 // exchange is one request and its answer on one connection.
