@@ -17,10 +17,10 @@ import (
 	"bench/internal/stats"
 )
 
-// Shape of the calibration: as many tokens as a short answer has, at the pace of a fast server, after which a
-// machine's usual pauses have been met a few times.
+// Shape of the calibration: tokens at the pace of a fast server for a third of a second, in which a machine's usual pauses
+// are met a few times, each by all streams.
 const (
-	calibrationTokens = 50
+	calibrationTokens = 25
 	calibrationStep   = 15 * time.Millisecond
 	calibrationFirst  = 30 * time.Millisecond
 	calibrationLimit  = 10 * time.Second
