@@ -63,7 +63,7 @@ var mistakes = []struct {
 	{"stress --base-url http://127.0.0.1:9", 1, "nothing listens at http://127.0.0.1:9 (connection refused): start the server, or wait for a loading one with --wait"},
 	{"verify --base-url http://127.0.0.1:9", 1, "nothing listens at http://127.0.0.1:9"},
 	{"stress --base-url https://SERVER", 1, "this port speaks plain HTTP: use http:// in --base-url"},
-	{"stress --base-url http://SERVER/v1/v1", 1, "answers 404: this is no OpenAI-compatible server, or --base-url has too little or too much of a path"},
+	{"stress --base-url http://SERVER/v1/v1", 1, "answers 404: this is no OpenAI-compatible server, --base-url has too little or too much of a path, or it lists no models: name one with --served-model then"},
 	{"stress --base-url http://SERVER --served-model gemma", 1, "the server does not serve \"gemma\"; it serves google/gemma-3-12b-it-w4a16"},
 	{"stress --base-url http://LOCKED", 1, "the server wants a valid API key: set VLLM_API_KEY or OPENAI_API_KEY, or pass --api-key-file"},
 	{"stress --base-url http://LOCKED --api-key-file key", 1, "the server wants a valid API key"},

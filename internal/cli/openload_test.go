@@ -75,7 +75,7 @@ func TestOpenLoadFlags(t *testing.T) {
 		{"--num-prompts 10", "--request-rate"},
 		{"--request-rate 2 --num-prompts 10 --duration 5s", "exclude"},
 		{"--request-rate 2 --num-prompts 10 --concurrent 4", "--concurrent"},
-		{"--request-rate 0 --num-prompts 10", "out of range"},
+		{"--request-rate 0 --num-prompts 10", "above zero"},
 		{"--request-rate 2 --num-prompts 0", "out of range"},
 		{"--request-rate 2 --num-prompts 10 --burstiness 0", "burstiness"},
 		{"--request-rate 2 --num-prompts 10 --max-concurrency -1", "out of range"},

@@ -72,7 +72,7 @@ func TestSLOFlags(t *testing.T) {
 		{"--goodput ttft:x", "ttft:x"},
 		{"--goodput ttft:100 itl:5", "itl:5"},
 		{"--goodput ttft:100 ttft:5", "twice"},
-		{"ttft:100", "unknown command"},
+		{"ttft:100", "does not take"},
 	} {
 		code, _, stderr := call(t, nil, append([]string{"stress", "--base-url", "sim:", "--out", filepath.Join(t.TempDir(), "out")}, strings.Fields(c.args)...)...)
 		if code != 2 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
