@@ -119,7 +119,7 @@ func examples(help string) []string {
 // Every command has examples in its help, and each works as it stands.
 func TestExamplesOfHelp(t *testing.T) {
 	_, help, _ := call(t, nil, "--help")
-	_, rest, _ := strings.Cut(help, "Available Commands:\n")
+	_, rest, _ := strings.Cut(help, "\nCommands:\n")
 	list, _, _ := strings.Cut(rest, "\n\n")
 	ran := 0
 	for line := range strings.Lines(list) {

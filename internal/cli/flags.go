@@ -52,6 +52,7 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) register(fs *pflag.FlagSet) {
+	defer topic(fs, "The server")()
 	fs.StringVar(&f.baseURL, "base-url", defaultURL, "the server, or sim: for the embedded simulator (sim:gpu=rtx-3090,model=…,quant=w4a16,tp=1)")
 	fs.StringVar(&f.served, "served-model", "", "served name, where the server has several")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "file with the server's key (else VLLM_API_KEY or OPENAI_API_KEY)")
@@ -101,17 +102,20 @@ type outFlags struct {
 }
 
 func (f *outFlags) register(fs *pflag.FlagSet) {
+	defer topic(fs, "Results")()
 	fs.StringVar(&f.dir, "out", defaultOut, "result folder")
 	fs.BoolVar(&f.json, "json", false, "print the command's document on stdout as JSON")
 }
 
 func (f *outFlags) registerRecording(fs *pflag.FlagSet) {
+	defer topic(fs, "Results")()
 	f.register(fs)
 	fs.BoolVar(&f.resume, "resume", false, "go on where an interrupted run stopped")
 	fs.Int64Var(&f.seed, "seed", 1, "seed of the prompts")
 }
 
 func (f *outFlags) registerReport(fs *pflag.FlagSet) {
+	defer topic(fs, "Results")()
 	fs.StringVar(&f.lang, "lang", "en", "language of the report: en or ko")
 }
 
@@ -146,18 +150,25 @@ type loadFlags struct {
 }
 
 func (f *loadFlags) registerShape(fs *pflag.FlagSet, runs int) {
+	done := topic(fs, "Each request")
 	fs.IntVar(&f.input, "input-tokens", 100, "prompt tokens of a request, chat template included")
 	fs.IntVar(&f.output, "output-tokens", 100, "tokens each answer is asked to have")
+	done()
 	f.registerProcedure(fs, runs)
 }
 
 func (f *loadFlags) registerProcedure(fs *pflag.FlagSet, runs int) {
+	done := topic(fs, "Each request")
 	fs.Float64Var(&f.temperature, "temperature", 0.7, "sampling temperature, 0 to 2")
 	fs.StringVar(&f.endpoint, "endpoint", "chat", "chat or completions")
+	done()
+	done = topic(fs, "Procedure")
 	fs.IntVar(&f.runs, "runs", runs, "repeats of each test")
 	fs.IntVar(&f.warmup, "warmup", 3, "warm-up requests before each test, never counted")
 	fs.DurationVar(&f.cooldown, "cooldown", 30*time.Second, "rest between tests")
 	fs.DurationVar(&f.waitReturn, "wait-return", 0, "wait so long for a server that dies under a test, then go on with the next")
+	done()
+	defer topic(fs, "The server's GPUs")()
 	fs.StringVar(&f.telemetry, "gpu-telemetry", "auto", "where GPU samples come from: auto, nvml, nvidia-smi or none")
 	fs.IntSliceVar(&f.gpuIndex, "gpu-index", nil, "GPUs the server uses, by index (default those its processes are on)")
 }
@@ -211,10 +222,12 @@ type engineFlags struct {
 
 // registerServerLog adds --server-log, for the commands that look at a server that has started.
 func (f *engineFlags) registerServerLog(fs *pflag.FlagSet) {
+	defer topic(fs, "Set-up")()
 	fs.StringVar(&f.serverLog, "server-log", "", "the server's start-up log (vLLM 0.6 and later): the surest source of weights, KV pool and quantisation")
 }
 
 func (f *engineFlags) register(fs *pflag.FlagSet) {
+	defer topic(fs, "Set-up")()
 	fs.StringVar(&f.model, "model", "", "model, by its Hugging Face id")
 	fs.StringVar(&f.config, "model-config", "", "a model the catalogue does not have: its config.json, its checkpoint's folder (exact bytes from the files' headers) or a .gguf file")
 	fs.StringVar(&f.dtype, "dtype", "", "as vLLM's: auto, half, float16, bfloat16, float32")

@@ -157,7 +157,7 @@ it, and which GPUs a demand needs. It works without internet, Python or a GPU.
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", a.columns())))
+	root.SetUsageFunc(a.usage)
 	root.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil

@@ -26,7 +26,9 @@ type arrivalFlags struct {
 }
 
 func (f *arrivalFlags) register(fs *pflag.FlagSet) {
-	fs.Float64SliceVar(&f.rates, "request-rate", nil, "open load: requests a second, sent when due whatever the server answers; several (1,2,4) are a test each")
+	defer topic(fs, "Open load")()
+	fs.Float64SliceVar(&f.rates, "request-rate", nil, "open load: `requests` a second, sent when due whatever the server answers; several (1,2,4) are a test each")
+	fs.Lookup("request-rate").DefValue = "" // not "[]"
 	fs.Float64Var(&f.burstiness, "burstiness", 1, "of the gaps: 1 Poisson, below 1 burstier, above 1 more even (gamma), inf evenly spaced")
 	fs.IntVar(&f.prompts, "num-prompts", 0, "requests of each repeat of an open load")
 	fs.DurationVar(&f.duration, "duration", 0, "as many requests as --request-rate brings in that time on average, or as a trace has in it, instead of --num-prompts")

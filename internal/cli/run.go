@@ -47,14 +47,16 @@ interruption.`,
 	f.server.register(fs)
 	f.out.registerRecording(fs)
 	f.out.registerReport(fs)
-	f.load.registerProcedure(fs, 3)
 	registerStress(c, &f.load)
+	f.load.registerProcedure(fs, 3)
+	sizing := topic(fs, "Sizing")
 	fs.StringVar(&f.engine.model, "model", "", "model to size for (default: the unquantised model that is served)")
 	fs.StringVar(&f.engine.config, "model-config", "", "config.json, checkpoint folder or .gguf file of the model to size for")
-	f.engine.registerServerLog(fs)
 	fs.StringSliceVar(&f.engine.gpus, "gpu", nil, "GPU to size for, may be given several times (default all)")
 	fs.IntVar(&f.demand.concurrent, "size-for", 50, "requests in flight to size for")
 	fs.IntVar(&f.demand.context, "context", 4096, "tokens a request may hold, to size for")
+	sizing()
+	f.engine.registerServerLog(fs)
 	f.load.input, f.load.output = 100, 100
 	return c
 }

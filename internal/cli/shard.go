@@ -24,6 +24,7 @@ type shardFlags struct {
 }
 
 func (f *shardFlags) register(fs *pflag.FlagSet) {
+	defer topic(fs, "Many machines")()
 	fs.StringVar(&f.shard, "shard", "", "send part i of n of a load: i/n, i from 0; env/n takes i from JOB_COMPLETION_INDEX or SLURM_PROCID")
 	fs.StringVar(&f.startAt, "start-at", "", "when all shards begin, as 2026-01-31T12:00:00Z; clocks must be synchronised")
 	fs.DurationVar(&f.every, "start-every", 0, "time from the start of a shard's repeat to that of the next")

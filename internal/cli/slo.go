@@ -25,6 +25,7 @@ type sloFlags struct {
 }
 
 func (f *sloFlags) register(fs *pflag.FlagSet) {
+	defer topic(fs, "Objectives")()
 	fs.DurationVar(&f.ttft, "max-ttft", 0, "find the largest concurrency at which TTFT stays within this; with --request-rate: does that rate")
 	fs.DurationVar(&f.tpot, "max-tpot", 0, "likewise for TPOT")
 	fs.DurationVar(&f.latency, "max-latency", 0, "likewise for the latency of a request")

@@ -141,8 +141,8 @@ of it, and bench merge joins what they measured (docs/machines.md):
 	}
 	s.register(c.Flags())
 	o.registerRecording(c.Flags())
-	l.registerShape(c.Flags(), 3)
 	registerStress(c, &l)
+	l.registerShape(c.Flags(), 3)
 	l.arrivals.register(c.Flags())
 	l.slo.register(c.Flags())
 	l.workload.register(c.Flags())
@@ -151,6 +151,7 @@ of it, and bench merge joins what they measured (docs/machines.md):
 }
 
 func registerStress(c *cobra.Command, l *loadFlags) {
+	defer topic(c.Flags(), "Tests")()
 	c.Flags().IntVar(&l.concurrent, "concurrent", 0, "run one test of so many requests at once instead of the matrix")
 	c.Flags().IntVar(&l.requests, "requests", 0, "requests of each repeat, kept in flight (default: one burst of --concurrent)")
 	c.Flags().StringVar(&l.matrix, "matrix", "", "YAML or JSON file with tests of one's own")

@@ -67,6 +67,7 @@ type imageFlags struct {
 }
 
 func (f *workloadFlags) register(fs *pflag.FlagSet) {
+	done := topic(fs, "What requests hold")
 	fs.Float64Var(&f.rangeRatio, "random-range-ratio", 0, "draw each length evenly from (1-ratio) to (1+ratio) times --input-tokens, --output-tokens")
 	fs.IntVar(&f.prefixLen, "random-prefix-len", 0, "tokens before --input-tokens that all prompts of a test share, for the prefix cache to find")
 	fs.BoolVar(&f.tokenIDs, "prompt-token-ids", false, "send prompts as token ids (needs --endpoint completions): no tokenizer works, lengths are exact")
@@ -82,6 +83,8 @@ func (f *workloadFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&r.prefixes, "prefix-repetition-num-prefixes", 10, "and different prefixes")
 	fs.IntVar(&r.output, "prefix-repetition-output-len", 128, "and answer tokens")
 
+	done()
+	done = topic(fs, "Conversations")
 	t := &f.turns
 	fs.BoolVar(&t.on, "multi-turn", false, "conversations: --concurrent users hold --requests of them, each question after the answer before it, with all that was said")
 	fs.IntVar(&t.turns, "multi-turn-num-turns", 3, "turns of a conversation")
@@ -91,9 +94,13 @@ func (f *workloadFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&t.delayMS, "multi-turn-delay-ms", 0, "think time between an answer's end and the next question")
 	fs.Float64Var(&t.delayRatio, "multi-turn-delay-range-ratio", 0, "draw each think time evenly from (1-ratio) to (1+ratio) times that")
 
+	done()
+	done = topic(fs, "LoRA adapters")
 	fs.StringSliceVar(&f.lora.modules, "lora-modules", nil, "LoRA adapters that requests are for, as /v1/models lists them: sql chat")
 	fs.StringVar(&f.lora.assignment, "lora-assignment", record.AssignRandom, "how: random or round-robin; a conversation keeps its own")
 
+	done()
+	defer topic(fs, "Images")()
 	i := &f.images
 	fs.IntVar(&i.items, "random-mm-base-items-per-request", 1, "of random-mm: images of a request")
 	fs.Float64Var(&i.itemsRatio, "random-mm-num-mm-items-range-ratio", 0, "draw their number evenly from (1-ratio) to (1+ratio) times that")
