@@ -44,7 +44,7 @@ func Analyze(in Input) (record.Analysis, error) {
 	}
 	doc.Repeats = oddities(slices.Concat(in.Baselines, in.Tests))
 	doc.Expectations = expectations(in, ladders, doc.Ladders)
-	for _, s := range headline(in, ladders, doc.Ladders, doc.Simulated) {
+	for _, s := range headline(in, ladders, doc.Ladders, doc.Rates, doc.Simulated) {
 		doc.Headline = append(doc.Headline, s.En)
 		doc.HeadlineKO = append(doc.HeadlineKO, s.Ko)
 	}

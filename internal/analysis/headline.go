@@ -10,8 +10,11 @@ import (
 
 // headline is the three sentences for a manager: how fast one request is, at how many to run, and
 // which GPUs the target needs.
-func headline(in Input, ladders []*ladder, judged []record.Ladder, simulated bool) []record.Text {
+func headline(in Input, ladders []*ladder, judged []record.Ladder, rates []record.RateLadder, simulated bool) []record.Text {
 	speed, load := baselineSentence(in, ladders), concurrencySentence(ladders, judged)
+	if len(ladders) == 0 && len(rates) > 0 {
+		load = rateSentence(rates)
+	}
 	if simulated {
 		speed = join("", say("Simulated, not measured: ", "시뮬레이션(실측 아님): "), speed)
 		load = join("", say("Simulated, not measured: ", "시뮬레이션(실측 아님): "), load)
@@ -88,6 +91,21 @@ func concurrencySentence(ladders []*ladder, judged []record.Ladder) record.Text 
 	}
 	text = join("", text, l.beyond(doc))
 	return join("", text, otherShapes(ladders[1:], judged[1:]), say(".", "."))
+}
+
+// rateSentence is the load sentence where only rates were tested: what was asked for by name comes first.
+func rateSentence(rates []record.RateLadder) record.Text {
+	l := rates[0]
+	for _, other := range rates {
+		if l.SLO == nil && other.SLO != nil {
+			l = other
+		}
+	}
+	limit := l.Sustained
+	if l.SLO != nil {
+		limit = *l.SLO
+	}
+	return say("For open loads of %d/%d tokens, %s.", "%d/%d 토큰 open load 기준, %s.", l.InputTokens, l.MaxOutputTokens, record.Text{En: limit.Note, Ko: limit.NoteKO})
 }
 
 // otherShapes adds what to run the longer requests at.

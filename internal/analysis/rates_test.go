@@ -88,7 +88,13 @@ func TestSustainedRate(t *testing.T) {
 		{[]record.Record{atRate(4, 1, 1, false, nil), atRate(8, 0, 1, false, over)}, 0, 8, "steady at none"},
 		{[]record.Record{atRate(4, 1, 1, false, nil)}, 0, 0, "no load was long enough"},
 	} {
+		for i := range c.recs {
+			c.recs[i].Detail.SLO = nil // or the headline would be about the objective
+		}
 		got := buildRates(Input{Open: c.recs})[0].judge().Sustained
+		if a, err := Analyze(Input{Open: c.recs}); err != nil || !strings.Contains(a.Headline[1], c.says) {
+			t.Errorf("the headline says %q, %v, want %q", a.Headline, err, c.says)
+		}
 		value := func(v *float64) float64 {
 			if v == nil {
 				return 0
