@@ -135,3 +135,26 @@ func FuzzParseMatrix(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatShardsCannotShare(t *testing.T) {
+	eight := Matrix(1)[3]
+	talks := eight
+	talks.Workload = &record.Workload{Conversations: 8, MinTurns: 1, MaxTurns: 1, TurnTokens: 10}
+	for _, c := range []struct {
+		test  record.Test
+		shard record.Shard
+		want  string
+	}{
+		{eight, record.Shard{Index: 1, Of: 2}, ""},
+		{eight, record.Shard{Index: 2, Of: 2}, "out of range"},
+		{eight, record.Shard{Index: 8, Of: 9}, "too few"},
+		{Baseline(ShapeOf(eight), 1), record.Shard{Index: 1, Of: 2}, "cannot be shared"},
+		{talks, record.Shard{Index: 1, Of: 2}, "conversations cannot be shared"},
+		{Matrix(3)[3], record.Shard{Index: 1, Of: 2}, "--start-every"},
+	} {
+		err := CheckTest(WithShard(c.test, c.shard))
+		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s in %d of %d: %v, want %q", describe(c.test), c.shard.Index, c.shard.Of, err, c.want)
+		}
+	}
+}

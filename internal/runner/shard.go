@@ -28,6 +28,8 @@ func checkShard(t record.Test) error {
 	switch {
 	case t.Kind == record.KindBaseline:
 		return errors.New("a single request at a time cannot be shared by several machines")
+	case t.Workload != nil && t.Workload.Conversations > 0:
+		return errors.New("conversations cannot be shared by several machines: whose turn comes next is known to one of them")
 	case s.Of < 1 || s.Of > 1000 || s.Index < 0 || s.Index >= s.Of:
 		return fmt.Errorf("shard %d of %d is out of range: want an index from 0 and at most 1000 shards", s.Index, s.Of)
 	case t.Share() < 1:

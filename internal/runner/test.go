@@ -281,39 +281,16 @@ func (r *run) openError(ctx context.Context, t record.Test, err error) error {
 // repeat sends one repeat and records each request as it ends. Prompts are made and connections are
 // opened before the first send; the disk is written by a goroutine of its own.
 func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *record.RequestLog, s *sampling, client *watch, probes *probing, event func(Event)) ([]record.Request, *record.Stop, error) {
-	var open *openLoad
-	index, connections := part(t), t.Places()
-	if t.Arrivals != nil {
-		open = r.openLoad(t, n, attempt)
-		connections = min(openConnections, or(open.atOnce, openConnections))
-	}
-	w, err := r.work(t, n)
+	traffic, err := r.traffic(ctx, t, n, attempt)
 	if err != nil {
 		return nil, nil, err
-	}
-	var talks []*talk
-	var sends []Send
-	if w.turns != nil {
-		if talks, err = r.talks(ctx, t, w, n, attempt); err != nil {
-			return nil, nil, err
-		}
-	} else {
-		sends = make([]Send, len(index))
-	}
-	for i := range sends {
-		if sends[i], err = r.prepare(ctx, t, w, load.Key{Test: t.ID, Run: n, Index: index[i], Attempt: attempt}); err != nil {
-			return nil, nil, err
-		}
-		if r.draining.Load() {
-			return nil, nil, ErrInterrupted
-		}
 	}
 	// Before the connections: a /metrics that hangs must not let them grow too old for the burst.
 	s.sample(ctx)
 	if err := r.awaitStart(ctx, t, n, connectAhead); err != nil {
 		return nil, nil, err
 	}
-	connections = min(connections, max(len(sends), len(talks)))
+	connections := traffic.connections()
 	if probes != nil {
 		connections++
 	}
@@ -327,77 +304,41 @@ func (r *run) repeat(ctx context.Context, t record.Test, n, attempt int, log *re
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := make(chan record.Request, len(index)) // never blocks a sender
-	var out []record.Request
-	var writeErr error
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		bad := 0
-		for req := range ended {
-			if writeErr == nil {
-				if writeErr = log.Append(req); writeErr != nil {
-					cancel(writeErr)
-				}
-			}
-			out = append(out, req)
-			if !req.Success {
-				bad++
-			}
-			event(Event{Kind: RequestDone, Run: n, Done: len(out), Failed: bad, Request: &req})
-			if open != nil {
-				open.ended(out)
-			}
+	open := traffic.open
+	bad := 0
+	taken := collect(len(traffic.index), func(all []record.Request) error {
+		req := &all[len(all)-1]
+		if !req.Success {
+			bad++
 		}
-	}()
+		err := log.Append(*req)
+		if err != nil {
+			cancel(err)
+		}
+		event(Event{Kind: RequestDone, Run: n, Done: len(all), Failed: bad, Request: req})
+		if open != nil {
+			open.ended(all)
+		}
+		return err
+	})
 	if client != nil {
 		client.start(ctx)
 	}
-	took := func(i int, scheduledNS int64, req record.Request) {
-		req.TestID, req.Run, req.Index, req.Attempt, req.ScheduledNS = t.ID, n, i, attempt, scheduledNS
-		if t.Arrivals != nil && t.Arrivals.Trace != nil {
-			req.DueNS = new(int64(r.Due[i]))
-		}
-		ended <- req
-	}
-	send := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
-		req := sends[i](ctx)
-		req.HeldNS = heldNS
-		took(index[i], scheduledNS, req)
-	}
 	probes.begin(ctx, n, attempt, startNS)
-	broke := make(chan error, len(talks))
-	switch {
-	case talks != nil:
-		plan := load.Plan{Requests: len(talks), InFlight: t.Concurrent, Draining: r.draining.Load}
-		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) {
-			if err := talks[i].hold(ctx, r, scheduledNS, took); err != nil {
-				broke <- err
-				cancel(err)
-			}
-		})
-	case open != nil:
+	if open != nil {
 		s.server.watched(open.sample)
-		open.send(ctx, r, startNS, func(ctx context.Context, i int, dueNS, heldNS int64) {
-			var held *int64
-			if heldNS > 0 {
-				held = &heldNS
-			}
-			send(ctx, i, dueNS, held)
-		})
-		s.server.watched(nil)
-	default:
-		plan := load.Plan{Requests: len(sends), InFlight: t.Places(), StartNS: startNS, Draining: r.draining.Load}
-		load.Closed(ctx, plan, r.Clock.Now, func(ctx context.Context, i int, scheduledNS int64) { send(ctx, i, scheduledNS, nil) })
 	}
+	sendErr := traffic.send(ctx, r, startNS, func(req record.Request) {
+		req.TestID, req.Run, req.Attempt = t.ID, n, attempt
+		taken.ended <- req
+	})
+	s.server.watched(nil)
 	probeErr := probes.end()
 	if client != nil {
 		client.end()
 	}
-	close(ended)
-	<-written
-	close(broke)
-	if err := errors.Join(writeErr, probeErr, <-broke); err != nil {
+	out, writeErr := taken.all()
+	if err := errors.Join(writeErr, probeErr, sendErr); err != nil {
 		return nil, nil, err
 	}
 	limit := settleLimit
