@@ -68,8 +68,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	./testdata/fuzz.sh $(or $(FUZZTIME),10s)
 
 .PHONY: hostile
-hostile: ## servers that send 1 GB of anything, 1000 kills at random instants, full and read-only folders, loads from many machines
-	BENCH_LONG=1 go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles|TestManyMachines|TestClosedShards' -v ./internal/cli
+hostile: ## servers that send 1 GB of anything, KILLS (1000) kills at random instants, full and read-only folders, loads from many machines
+	BENCH_LONG=1 BENCH_KILLS=$(or $(KILLS),1000) go test -count=1 -timeout 60m -run 'TestHostile|TestKill|TestFullDisk|TestFileSize|TestReadOnly|TestNothingLeaks|TestTooFewFiles|TestManyMachines|TestClosedShards' -v ./internal/cli
 
 .PHONY: vuln
 vuln: ## known vulnerabilities that the program's code reaches; says so where no database can be reached

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +16,17 @@ import (
 	"bench/internal/record"
 )
 
-// killsWanted is how often the program is killed at least: more often with make e2e, which sets BENCH_LONG.
-func killsWanted() int {
-	if os.Getenv("BENCH_LONG") != "" {
-		return 1000
+// killsWanted is how often the program is killed at least: BENCH_KILLS times with make hostile.
+func killsWanted(t *testing.T) int {
+	text := os.Getenv("BENCH_KILLS")
+	if text == "" {
+		return 60
 	}
-	return 60
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("BENCH_KILLS is %q: want a number above zero", text)
+	}
+	return n
 }
 
 // Kill the program at random instants, resume each time: in the end the folder holds the same records
@@ -33,7 +39,7 @@ func TestKillAnywhereAndResume(t *testing.T) {
 	args := []string{"stress", "--base-url", "sim:", "--out", dir, "--resume"}
 	kills, ended := 0, 0
 	var seen int // requests found on disk before
-	for wanted := killsWanted(); kills < wanted; {
+	for wanted := killsWanted(t); kills < wanted; {
 		cmd := exec.Command(binary, args...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
