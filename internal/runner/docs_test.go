@@ -18,7 +18,7 @@ func TestTelemetryPage(t *testing.T) {
 	page := strings.Join(strings.Fields(string(data)), " ")
 	for _, want := range []string{
 		fmt.Sprintf("further apart than %.0f %% of the mean TTFT", 100*sendSkewShare),
-		fmt.Sprintf("more than %.0f %% of the sends are over %.0f ms late", 100*lateShare, ms(lateSend)),
+		fmt.Sprintf("more than %.0f %% of the sends are late by over %.0f ms and over %.0f %% of the mean TTFT", 100*lateShare, ms(lateSend), 100*lateTTFTShare),
 		fmt.Sprintf("late by more than %.0f %% of its schedule", 100*behindShare),
 		fmt.Sprintf("and %d tokens a request", prefixSlack),
 		fmt.Sprintf("more than %.0f %% of the tokens came in one read", 100*coalescedShare),

@@ -15,8 +15,10 @@ const (
 	// lateSend is the lag of a send behind its schedule above which it is counted as late: ten times the
 	// usual wake-up of a goroutine, a hundredth of the shortest TTFT that matters.
 	lateSend = time.Millisecond
-	// lateShare is the share of late sends from which the client did not keep its schedule.
-	lateShare = 0.1
+	// lateShare is the share of sends from which the client did not keep its schedule, if each was late and by more than
+	// lateTTFTShare of the mean TTFT: less than that does not show beside what the server's own queue adds.
+	lateShare     = 0.1
+	lateTTFTShare = 0.05
 	// behindShare is the share of its schedule by which the last send of an open load may be late: beyond it the client sent
 	// another rate than the one asked for.
 	behindShare = 0.1
@@ -144,17 +146,32 @@ func (s *summary) clientKeptUp(j *judgement, rec record.Record, all []record.Req
 		}
 		say("client_lag", "the sends of one burst (run %s) lay %.1f ms apart, the mean TTFT is %.1f ms: this machine had no time for the client", s.starved(*ttft), *skew, *ttft)
 	}
-	if d.LateSends > 1 && float64(d.LateSends) > lateShare*float64(len(all)) {
-		worst := slices.MaxFunc(all, func(a, b record.Request) int { return int(late(a) - late(b)) })
-		j.doubt("client_lag", "%d of %d sends were more than %v late, the latest by %.1f ms at %s", d.LateSends, len(all), lateSend,
-			ms(late(worst)), clockTime(worst.SentNS))
-	}
+	s.sendsKept(j, rec.Results.AvgTTFTMS, all)
 	if o := d.OpenLoad; o != nil && s.behind() && o.SentPerSec != nil && o.OfferedPerSec != nil {
 		j.void("client_lag", "this client sent %.3g requests a second where %.3g were due: it cannot hold that rate; share the load among machines with --shard", *o.SentPerSec, *o.OfferedPerSec)
 	}
 	if c := d.Client; c != nil && c.Limited {
 		j.doubt("client_lag", "client-limited: %s", c.Why)
 	}
+}
+
+// sendsKept: sends that were late by what shows beside the mean TTFT.
+func (s *summary) sendsKept(j *judgement, ttftMS *float64, all []record.Request) {
+	bound := lateSend
+	if ttftMS != nil {
+		bound = max(bound, time.Duration(lateTTFTShare**ttftMS*float64(time.Millisecond)))
+	}
+	n := 0
+	for _, r := range all {
+		if late(r) > bound {
+			n++
+		}
+	}
+	if n < 2 || float64(n) <= lateShare*float64(len(all)) {
+		return
+	}
+	worst := slices.MaxFunc(all, func(a, b record.Request) int { return int(late(a) - late(b)) })
+	j.doubt("client_lag", "%d of %d sends were more than %.1f ms late, the latest by %.1f ms at %s", n, len(all), ms(bound), ms(late(worst)), clockTime(worst.SentNS))
 }
 
 // behind says whether the client fell so far behind the schedule of an open load that it sent another one.

@@ -26,6 +26,20 @@ const (
 	restBound = 150 << 20
 )
 
+// digits is a time with three digits, as the pages show it.
+func digits(d time.Duration) string {
+	unit, in := "s", time.Second
+	for _, x := range []struct {
+		name string
+		d    time.Duration
+	}{{"ms", time.Millisecond}, {"µs", time.Microsecond}} {
+		if d < in {
+			unit, in = x.name, x.d
+		}
+	}
+	return fmt.Sprintf("%.3g %s", float64(d)/float64(in), unit)
+}
+
 // TestRest prints time and memory of what follows a measurement: analysis of many requests, a report of many tests, and
 // sizing of every model on every card.
 func TestRest(t *testing.T) {
@@ -35,7 +49,7 @@ func TestRest(t *testing.T) {
 	bin := buildBench(t)
 	rows := [][]string{{"what", "time", "processor", "memory", "ratio"}}
 	add := func(what string, r ran, units int, unit, ratio string) {
-		rows = append(rows, []string{what, fmt.Sprintf("%.2f s", r.wall.Seconds()), fmt.Sprintf("%v %s", (r.cpu / time.Duration(units)).Round(100*time.Nanosecond), unit),
+		rows = append(rows, []string{what, fmt.Sprintf("%.2f s", r.wall.Seconds()), digits(r.cpu/time.Duration(units))+" "+unit,
 			fmt.Sprintf("%d MiB", r.memory>>20), ratio})
 	}
 
