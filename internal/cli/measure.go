@@ -141,7 +141,7 @@ func (a *app) measure(ctx context.Context, m *measurement, s *server, tests []re
 	}
 	if expected.perToken == 0 && pace > 0 {
 		expected.perToken = pace
-		if total := runner.Expect(tests, m.run.Settings, pace); !virtual && expected.modelled == "" {
+		if total := runner.Expect(tests, m.run.Settings, pace); !virtual && expected.modelled == "" && total >= time.Second {
 			progress.Status("at least %s in all, by the pace of the first answer", term.Span(total))
 		}
 	}

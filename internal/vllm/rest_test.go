@@ -49,7 +49,7 @@ func TestRest(t *testing.T) {
 	bin := buildBench(t)
 	rows := [][]string{{"what", "time", "processor", "memory", "ratio"}}
 	add := func(what string, r ran, units int, unit, ratio string) {
-		rows = append(rows, []string{what, fmt.Sprintf("%.2f s", r.wall.Seconds()), digits(r.cpu/time.Duration(units))+" "+unit,
+		rows = append(rows, []string{what, fmt.Sprintf("%.2f s", r.wall.Seconds()), digits(r.cpu/time.Duration(units)) + " " + unit,
 			fmt.Sprintf("%d MiB", r.memory>>20), ratio})
 	}
 
