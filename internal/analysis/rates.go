@@ -124,28 +124,13 @@ func (l *rateLadder) keptEvidence(r record.Record) record.Text {
 	return say("%s: %s/s done, %s in flight on average", "%s: 초당 %s건 완료, 평균 처리 중 %s건", r.TestID, achieved, inFlight)
 }
 
-// sloRate states the border of an objective: the largest rate that holds with none below it that does not, between the largest
-// at which every repeat held and the smallest at which none did.
+// sloRate states the border of an objective over the rate.
 func (l *rateLadder) sloRate() record.RateLimit {
-	var out record.RateLimit
+	holds, breaks, low, high := border(l.rungs, func(r record.Record) *record.SLOResult { return r.Detail.SLO }, rateOf)
+	out := record.RateLimit{Low: low, High: high}
 	var evidence []record.Text
-	var holds, breaks *record.Record
-	for i := range l.rungs {
-		r := &l.rungs[i]
-		res := r.Detail.SLO
-		evidence = append(evidence, sloEvidence(rung{rec: *r}))
-		switch {
-		case breaks == nil && res.Held:
-			holds = r
-			if res.HeldRepeats == res.Repeats {
-				out.Low = new(rateOf(*r))
-			}
-		case !res.Held && breaks == nil:
-			breaks = r
-		}
-		if breaks != nil && out.High == nil && res.HeldRepeats == 0 {
-			out.High = new(rateOf(*r))
-		}
+	for _, r := range l.rungs {
+		evidence = append(evidence, sloEvidence(rung{rec: r}))
 	}
 	what := same(sloName(l.first.Detail.SLO.SLO))
 	if holds != nil {

@@ -50,31 +50,38 @@ func (l *ladder) nextSLO(added, most int) (n int, done record.Text) {
 	return max(1, (holds+breaks)/2), record.Text{}
 }
 
-// sloLimit states the border: the largest concurrency that holds with none below it that does not, between the largest at
-// which every repeat held and the smallest at which none did.
-func (l *ladder) sloLimit() *record.Limit {
-	if l.slo == "" || len(l.rungs) == 0 {
-		return nil
-	}
-	at := record.Limit{}
-	var evidence []record.Text
-	var holds, breaks *rung
-	for i := range l.rungs {
-		r := &l.rungs[i]
-		res := r.rec.Detail.SLO
-		evidence = append(evidence, sloEvidence(*r))
+// border finds the largest load that holds with none below it that does not, the smallest that does not hold, and what the border
+// certainly lies between: the largest at which every repeat held and the smallest at which none did.
+func border[R any](rungs []R, result func(R) *record.SLOResult, size func(R) float64) (holds, breaks *R, low, high *float64) {
+	for i := range rungs {
+		r := &rungs[i]
+		res := result(*r)
 		switch {
 		case breaks == nil && res.Held:
 			holds = r
 			if res.HeldRepeats == res.Repeats {
-				at.Low = new(r.n)
+				low = new(size(*r))
 			}
 		case !res.Held && breaks == nil:
 			breaks = r
 		}
-		if breaks != nil && at.High == nil && res.HeldRepeats == 0 {
-			at.High = new(r.n)
+		if breaks != nil && high == nil && res.HeldRepeats == 0 {
+			high = new(size(*r))
 		}
+	}
+	return holds, breaks, low, high
+}
+
+// sloLimit states the border of an objective over concurrency.
+func (l *ladder) sloLimit() *record.Limit {
+	if l.slo == "" || len(l.rungs) == 0 {
+		return nil
+	}
+	holds, breaks, low, high := border(l.rungs, func(r rung) *record.SLOResult { return r.rec.Detail.SLO }, func(r rung) float64 { return r.n })
+	at := record.Limit{Low: low, High: high}
+	var evidence []record.Text
+	for _, r := range l.rungs {
+		evidence = append(evidence, sloEvidence(r))
 	}
 	what := same(sloName(l.rungs[0].rec.Detail.SLO.SLO))
 	if holds != nil {

@@ -81,7 +81,7 @@ func (a *app) settleTokenIDs(ctx context.Context, f *workloadFlags, s *server) e
 		low := min(firstTokenID, high/2)
 		_, err := s.client.ProbeRequest(ctx, vllm.Generate{Endpoint: vllm.Completions, PromptIDs: []int{low, high}})
 		if err == nil {
-			f.low, f.highID = low, high
+			f.lowID, f.highID = low, high
 			a.status("token ids are drawn from %d to %d", low, high)
 			return nil
 		}
@@ -220,7 +220,7 @@ func (l *loadFlags) count(ctx context.Context, s *server, x load.Sample, outputT
 	if l.endpoint != vllm.Chat && (x.Tools != nil || len(x.Messages) > 1) {
 		return out, "it has messages or tools, which only the chat endpoint takes", nil
 	}
-	all := 0
+	all, answer := 0, 0 // tokens of the whole, and of its last answer
 	for i := range 1 + len(out.More) {
 		turn := &out.Turn
 		if i > 0 {
@@ -239,20 +239,13 @@ func (l *loadFlags) count(ctx context.Context, s *server, x load.Sample, outputT
 			out.MoreTokens = append(out.MoreTokens, input)
 			all += runner.TemplateTokens
 		}
-		all += input + turn.OutputTokens
+		answer = turn.OutputTokens
+		all += input + answer
 	}
 	if most := s.info.MaxModelLen; most > 0 && all > most {
-		return out, fmt.Sprintf("it needs %d tokens, %d of them for the last answer, and the server's context holds %d", all, last(out), most), nil
+		return out, fmt.Sprintf("it needs %d tokens, %d of them for the last answer, and the server's context holds %d", all, answer, most), nil
 	}
 	return out, "", nil
-}
-
-// last is the length of a sample's last answer.
-func last(x runner.Sample) int {
-	if n := len(x.More); n > 0 {
-		return x.More[n-1].OutputTokens
-	}
-	return x.OutputTokens
 }
 
 func (l *loadFlags) countQuestion(ctx context.Context, s *server, messages []load.Message, tools json.RawMessage) (int, error) {

@@ -49,10 +49,8 @@ func (f *loadFlags) findRate(c *cobra.Command) (*record.Test, error) {
 // rateTest is one test of the search: without --num-prompts and --duration as many requests as the percentile needs, as the
 // steady part is looked for among, and as make the load last for many of the single request's latencies.
 func (f *loadFlags) rateTest(rate float64, repeats int, latencyS float64) record.Test {
-	law := record.Arrivals{RequestRate: rate, Burstiness: &f.arrivals.burstiness}
-	if math.IsInf(f.arrivals.burstiness, 1) {
-		law.Burstiness = nil
-	}
+	law := f.arrivals.law()
+	law.RequestRate = rate
 	n := f.arrivals.requests(rate)
 	if n == 0 {
 		n = max(2*stats.MinN(f.slo.percentile/100), 2*stats.MinSteady, int(math.Ceil(rate*latenciesOfLoad*latencyS)))

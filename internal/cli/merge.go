@@ -27,9 +27,9 @@ func (a *app) mergeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "merge FOLDER…",
 		Short: "Join what several machines measured of one load into one result folder",
-		Long: `merge joins the shards of a load (bench stress … --shard i/n) as if one machine had sent it all: requests exactly, each index once, and figures, findings and
-verdicts made anew from all of them. A FOLDER is a shard's, or one that holds
-shard-0, shard-1 and so on.
+		Long: `merge joins the shards of a load (bench stress … --shard i/n) as if one machine had
+sent it all: requests exactly, each index once, and figures, findings and verdicts made
+anew from all of them. A FOLDER is a shard's, or one that holds shard-0, shard-1 and so on.
 
 It refuses shards that are not of one load, are incomplete, or whose clocks may lie
 more than 250 ms apart, by what the kernels know of them. The server's and the GPUs'

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
 
@@ -61,11 +60,19 @@ func (f *arrivalFlags) probes() (*record.Probe, error) {
 	return new(runner.ProbeAt(f.probe)), nil
 }
 
+// law is that of the arrivals, but for their rate.
+func (f *arrivalFlags) law() record.Arrivals {
+	if math.IsInf(f.burstiness, 1) {
+		return record.Arrivals{} // evenly spaced
+	}
+	return record.Arrivals{Burstiness: &f.burstiness}
+}
+
 // openTests are the tests of open loads, one a rate; nil where none was asked for.
 func (f *loadFlags) openTests(c *cobra.Command) ([]record.Test, error) {
 	a := &f.arrivals
 	given := func(names ...string) string { return givenFlag(c, names...) }
-	replay := load.IsTrace(f.workload.dataset) && given("request-rate", "ramp-up-strategy", "concurrent") == ""
+	replay := f.replays(c)
 	if given("request-rate", "ramp-up-strategy") == "" && !replay {
 		if name := given("burstiness", "num-prompts", "duration", "max-concurrency", "ramp-up-start-rps", "ramp-up-end-rps"); name != "" {
 			return nil, usagef("--%s is of an open load: give it a rate with --request-rate or --ramp-up-strategy", name)
@@ -81,10 +88,7 @@ func (f *loadFlags) openTests(c *cobra.Command) ([]record.Test, error) {
 	if replay {
 		return f.traceTest(given("burstiness", "ramp-up-start-rps", "ramp-up-end-rps"))
 	}
-	law := record.Arrivals{Burstiness: &a.burstiness}
-	if math.IsInf(a.burstiness, 1) {
-		law.Burstiness = nil
-	}
+	law := a.law()
 	rates := a.rates
 	if a.ramp != "" {
 		if name := given("request-rate", "duration"); name != "" {

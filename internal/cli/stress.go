@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"bench/internal/analysis"
-	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/report"
 	"bench/internal/runner"
@@ -245,7 +244,7 @@ func stressPlan(c *cobra.Command, l *loadFlags) ([]record.Test, error) {
 	if _, err := l.arrivals.probes(); err != nil {
 		return nil, err
 	}
-	replay := load.IsTrace(l.workload.dataset) && !c.Flags().Changed("concurrent")
+	replay := l.replays(c)
 	searches := givenFlag(c, "find-rate") != "" || givenFlag(c, "concurrent", "request-rate", "ramp-up-strategy") == "" && !replay
 	if slo, _ := l.slo.slo(); slo != nil && l.workload.fromFile() && searches {
 		return nil, usagef("--dataset-name needs --concurrent or --request-rate: the search for an objective needs as many requests as it pleases")

@@ -8,7 +8,14 @@ import (
 	"bench/internal/load"
 	"bench/internal/record"
 	"bench/internal/runner"
+
+	"github.com/spf13/cobra"
 )
+
+// replays says whether a trace's own instants are kept, because no other load was asked for.
+func (f *loadFlags) replays(c *cobra.Command) bool {
+	return load.IsTrace(f.workload.dataset) && givenFlag(c, "request-rate", "ramp-up-strategy", "concurrent") == ""
+}
 
 // secMultiplier is how many seconds a unit of the trace's stamps is.
 func (f *workloadFlags) secMultiplier() float64 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -36,10 +37,10 @@ type workloadFlags struct {
 	lora       loraFlags
 	images     imageFlags
 
-	samples     []runner.Sample // of the dataset, counted by the server
-	due         []time.Duration // of a trace: when each of them is sent
-	of          record.Workload // what is known of the dataset by then
-	low, highID int             // token ids that the server takes
+	samples       []runner.Sample // of the dataset, counted by the server
+	due           []time.Duration // of a trace: when each of them is sent
+	of            record.Workload // what is known of the dataset by then
+	lowID, highID int             // token ids that the server takes
 }
 
 // repetitionFlags are of prompts that share one of several beginnings.
@@ -144,12 +145,14 @@ func (f *workloadFlags) check(c *cobra.Command, endpoint string, matrix bool) er
 			return usagef("--%s needs %s", lost, x.of)
 		}
 	}
-	known := []string{"", datasetRandom, datasetImages, datasetRepetition, load.ShareGPT, load.Custom, load.Mooncake, load.Azure}
+	made := []string{datasetRandom, datasetImages, datasetRepetition}
+	read := []string{load.ShareGPT, load.Custom, load.Mooncake, load.Azure}
+	known := slices.Concat(made, read)
 	switch {
-	case !slices.Contains(known, f.dataset):
-		return usagef("--dataset-name %q: want %s", f.dataset, strings.Join(known[1:], ", "))
+	case f.dataset != "" && !slices.Contains(known, f.dataset):
+		return usagef("--dataset-name %q: want %s", f.dataset, strings.Join(known, ", "))
 	case f.fromFile() != (f.path != ""):
-		return usagef("--dataset-path and --dataset-name %s need each other", strings.Join(known[4:], ", "))
+		return usagef("--dataset-path and --dataset-name %s need each other", strings.Join(read, ", "))
 	case f.skip && !f.fromFile():
 		return usagef("--skip-bad-lines needs --dataset-path")
 	}
@@ -234,7 +237,7 @@ func (f *workloadFlags) workload(conversations int) record.Workload {
 		w.PrefixTokens, w.Prefixes = f.repetition.prefix, f.repetition.prefixes
 	}
 	if f.tokenIDs {
-		w.TokenIDFrom, w.TokenIDTo = f.low, max(f.highID, 1) // until the server was asked
+		w.TokenIDFrom, w.TokenIDTo = f.lowID, max(f.highID, 1) // until the server was asked
 	}
 	if len(f.lora.modules) > 0 {
 		w.Adapters, w.AdapterAssignment = strings.Join(f.lora.modules, ","), f.lora.assignment
@@ -276,9 +279,7 @@ func (f *loadFlags) shape() runner.Shape {
 func (f *loadFlags) shaped(t record.Test) record.Test {
 	w := f.workload.workload(t.Requests)
 	if w.Conversations > 0 && !f.workload.fromFile() {
-		if w.TurnTokens = f.workload.turns.perTurn; w.TurnTokens == 0 {
-			w.TurnTokens = f.input
-		}
+		w.TurnTokens = cmp.Or(f.workload.turns.perTurn, f.input)
 	}
 	t = runner.WithWorkload(t, w)
 	switch {

@@ -71,7 +71,7 @@ func Closed(ctx context.Context, plan Plan, now func() int64, send Send) (launch
 	}
 	ready.Wait()
 	releaseNS = max(now(), plan.StartNS)
-	released = waitUntil(ctx, plan.StartNS, now, nil, stopped)
+	released = WaitUntil(ctx, plan.StartNS, now, nil, stopped)
 	close(barrier)
 	running.Wait()
 	return int(count.Load())

@@ -19,20 +19,20 @@ type Size struct{ Height, Width int }
 
 func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Height, s.Width) }
 
-// ImageMix says which sizes images have, and how often each is drawn.
-type ImageMix []struct {
+// ImageShare is a size and how often it is drawn.
+type ImageShare struct {
 	Size
-	Share float64 // of all; they add up to 1
+	Share float64 // of all; those of a mix add up to 1
 }
+
+// ImageMix says which sizes images have, and how often each is drawn.
+type ImageMix []ImageShare
 
 // ReadImageMix reads what [ImageMix.String] writes.
 func ReadImageMix(text string) (ImageMix, error) {
 	var mix ImageMix
 	for part := range strings.SplitSeq(text, ",") {
-		var b struct {
-			Size
-			Share float64
-		}
+		var b ImageShare
 		if _, err := fmt.Sscanf(part, "%dx%d:%g", &b.Height, &b.Width, &b.Share); err != nil {
 			return nil, fmt.Errorf("%q is no size of images as 256x256:1: %w", part, err)
 		}
@@ -71,10 +71,7 @@ func ParseImageMix(text string) (ImageMix, error) {
 		case height < 1 || width < 1 || height > maxSide || width > maxSide:
 			return nil, fmt.Errorf("an image of %s × %s is out of range: want 1 to %d pixels a side", f[1], f[2], maxSide)
 		}
-		mix = append(mix, struct {
-			Size
-			Share float64
-		}{Size{height, width}, share})
+		mix = append(mix, ImageShare{Size{height, width}, share})
 		sum += share
 	}
 	if len(mix) == 0 {

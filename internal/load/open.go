@@ -41,7 +41,7 @@ func Open(ctx context.Context, plan OpenPlan, now func() int64, send OpenSend) (
 	}
 	for index, due := range plan.Due {
 		dueNS := plan.StartNS + int64(due)
-		if !waitUntil(ctx, dueNS, now, plan.Nap, func() bool { return o.stopped(ctx) }) || !o.place(ctx) {
+		if !WaitUntil(ctx, dueNS, now, plan.Nap, func() bool { return o.stopped(ctx) }) || !o.place(ctx) {
 			return index
 		}
 		heldNS := max(0, o.freeNS-dueNS) // also of one that fell due while an earlier one was held back
@@ -67,9 +67,9 @@ func (o *opening) stopped(ctx context.Context) bool {
 	return ctx.Err() != nil || o.plan.Stopped != nil && o.plan.Stopped()
 }
 
-// waitUntil waits for an instant on the clock of now, its last stretch by nap where that is not nil; false when the load was
+// WaitUntil waits for an instant on the clock of now, its last stretch by nap where that is not nil; false when the load was
 // stopped before.
-func waitUntil(ctx context.Context, atNS int64, now func() int64, nap func(time.Duration), stopped func() bool) bool {
+func WaitUntil(ctx context.Context, atNS int64, now func() int64, nap func(time.Duration), stopped func() bool) bool {
 	for {
 		if stopped() {
 			return false

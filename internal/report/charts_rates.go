@@ -74,7 +74,7 @@ func ratesChart(in Input) *chart {
 	return c
 }
 
-// rateAxis is logarithmic, with a tick at 1, 2 and 5 times each power of ten.
+// rateAxis is logarithmic, with a tick at 1, 2, 3, 5 and 7 times each power of ten.
 func (p *panel) rateAxis(low, high float64) {
 	p.xLog, p.xMin, p.xMax = true, low/1.25, high*1.25
 	for power := math.Pow(10, math.Floor(math.Log10(p.xMin))); power <= p.xMax; power *= 10 {

@@ -112,29 +112,11 @@ func (k *talk) hold(ctx context.Context, r *run, scheduledNS int64, ended func(i
 			return err
 		}
 		scheduledNS = req.EndNS + int64(k.think[i])
-		if !r.until(ctx, scheduledNS) {
+		if !load.WaitUntil(ctx, scheduledNS, r.Clock.Now, nil, func() bool { return r.draining.Load() || ctx.Err() != nil }) {
 			return nil
 		}
 	}
 	return nil
-}
-
-// until waits for an instant; false when the run was stopped before.
-func (r *run) until(ctx context.Context, atNS int64) bool {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for !r.draining.Load() && ctx.Err() == nil {
-		wait := time.Duration(atNS - r.Clock.Now())
-		if wait <= 0 {
-			return true
-		}
-		timer.Reset(min(wait, controlPoll))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-	}
-	return false
 }
 
 // unsent is how many turns of conversations were not sent because the one before them failed.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -24,24 +25,17 @@ func turnName(turn int) string {
 	return strconv.Itoa(turn)
 }
 
-// groups are the requests by a name, in the order of the names' first requests; those without one are in none.
+// groups are the requests by a name, turns by their number and others by the name; those without one are in none.
 func groups(all []record.Request, by string, name func(record.Request) string) []record.Group {
-	var names []string
 	of := map[string][]record.Request{}
 	for _, r := range all {
-		n := name(r)
-		if n == "" {
-			continue
+		if n := name(r); n != "" {
+			of[n] = append(of[n], r)
 		}
-		if of[n] == nil {
-			names = append(names, n)
-		}
-		of[n] = append(of[n], r)
 	}
-	if by == record.ByTurn { // a later conversation may be longer
-		slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
-	} else {
-		slices.Sort(names)
+	names := slices.Sorted(maps.Keys(of))
+	if by == record.ByTurn { // 10 comes after 9
+		slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
 	}
 	var out []record.Group
 	for _, n := range names {

@@ -36,6 +36,25 @@ func shardsOf(t record.Test, of, sentUntil int) (shards []ShardResult, due []tim
 	return shards, due
 }
 
+// halvesOf is what two machines sent of a load, each request so long after the start on its machine's clock; those of a trace
+// keep that.
+func halvesOf(test record.Test, due func(index int) int64) (out []ShardResult) {
+	for i := range 2 {
+		x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
+		for _, k := range part(x.File.Test) {
+			at := int64(i+1)*1e12 + due(k)
+			r := record.Request{Index: k, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
+				TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true}
+			if test.Arrivals != nil {
+				r.DueNS = new(due(k))
+			}
+			x.File.Requests = append(x.File.Requests, r)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // TestMerge: whatever the shards' clocks show, the merged requests lie on one, as one machine would have sent them; in whole and
 // where the load was stopped.
 func TestMerge(t *testing.T) {
@@ -79,20 +98,7 @@ func TestMerge(t *testing.T) {
 // TestMergeTrace: shards of a trace are joined by the instants that their requests keep, without the trace.
 func TestMergeTrace(t *testing.T) {
 	test := OpenTest(record.Arrivals{Trace: &record.TraceTimes{SecMultiplier: 0.001, LengthS: 4}}, Shape{100, 2}, 1, 9, 0)
-	shards := func() (out []ShardResult) {
-		for i := range 2 {
-			x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
-			clock := int64(i+1) * 1e12
-			for _, k := range part(x.File.Test) {
-				due := int64(k*k) * 1e8
-				at := clock + due
-				x.File.Requests = append(x.File.Requests, record.Request{Index: k, DueNS: &due, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
-					TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true})
-			}
-			out = append(out, x)
-		}
-		return out
-	}
+	shards := func() []ShardResult { return halvesOf(test, func(k int) int64 { return int64(k*k) * 1e8 }) }
 	got, err := Merge(shards(), record.Merged{Shards: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -141,19 +147,7 @@ func TestPlaces(t *testing.T) {
 // TestMergeClosed: the opening bursts of all shards are brought to one instant; what was not released there is no burst.
 func TestMergeClosed(t *testing.T) {
 	test := Single(5, Shape{100, 2}, 1, 20)
-	shards := func() (out []ShardResult) {
-		for i := range 2 {
-			x := ShardResult{Name: "shard", File: &record.RequestFile{Test: WithShard(test, record.Shard{Index: i, Of: 2})}}
-			clock := int64(i+1) * 1e12
-			for _, k := range part(x.File.Test) {
-				at := clock + int64(k/5)*1e9
-				x.File.Requests = append(x.File.Requests, record.Request{Index: k, ScheduledNS: at, SentNS: at, FirstTokenNS: new(at + 1e8), LastTokenNS: new(at + 9e8),
-					TokenNS: []int64{at + 1e8, at + 9e8}, EndNS: at + 9e8, CountedTokens: 2, Success: true})
-			}
-			out = append(out, x)
-		}
-		return out
-	}
+	shards := func() []ShardResult { return halvesOf(test, func(k int) int64 { return int64(k/5) * 1e9 }) }
 	got, err := Merge(shards(), record.Merged{Shards: 2})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,6 @@ func openRun(t *testing.T, settings string, change func(*rig), tests ...record.T
 		r := newRig(t, settings, dir)
 		var text syncBuffer
 		r.sim.LogRequests(&text)
-		r.opts.VirtualTime = true // what else runs on this machine is no finding
 		if change != nil {
 			change(r)
 		}
@@ -206,15 +205,15 @@ func TestOpenLoadNearCapacity(t *testing.T) {
 	}
 }
 
-// TestOpenLoadResumes: an interrupted repeat is begun again with the same schedule; one that was stopped counts as whole also
-// where its record is missing.
-func TestOpenLoadResumes(t *testing.T) {
+// resumed interrupts an open test in its second repeat and goes on with it in another run, of which check gets the record.
+func resumed(t *testing.T, test record.Test, change func(*rig), check func(*rig, record.Record)) {
+	t.Helper()
 	dir := t.TempDir()
-	test := runner.OpenTest(poisson(2), runner.Shape{InputTokens: 60, OutputTokens: 30}, 2, 40, 0)
 	for try := range 2 {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, "", dir)
 			defer r.close()
+			change(r)
 			r.opts.Resume = try > 0
 			if try == 0 {
 				r.opts.Observe = func(e runner.Event) {
@@ -227,15 +226,22 @@ func TestOpenLoadResumes(t *testing.T) {
 			if errors.Is(err, runner.ErrInterrupted) != (try == 0) || err != nil && try == 1 {
 				t.Fatalf("try %d: %v", try, err)
 			}
-			if try == 0 {
-				return
-			}
-			rec := r.records(record.OpenFile)[0]
-			if rec.Detail.Requests != 80 || rec.Detail.Repeats[0].Attempt != 0 || rec.Detail.Repeats[1].Attempt != 1 {
-				t.Errorf("%d requests in %+v", rec.Detail.Requests, rec.Detail.Repeats)
+			if try > 0 {
+				check(r, r.records(record.OpenFile)[0])
 			}
 		})
 	}
+}
+
+// TestOpenLoadResumes: an interrupted repeat is begun again with the same schedule; one that was stopped counts as whole also
+// where its record is missing.
+func TestOpenLoadResumes(t *testing.T) {
+	test := runner.OpenTest(poisson(2), runner.Shape{InputTokens: 60, OutputTokens: 30}, 2, 40, 0)
+	resumed(t, test, func(*rig) {}, func(r *rig, rec record.Record) {
+		if rec.Detail.Requests != 80 || rec.Detail.Repeats[0].Attempt != 0 || rec.Detail.Repeats[1].Attempt != 1 {
+			r.t.Errorf("%d requests in %+v", rec.Detail.Requests, rec.Detail.Repeats)
+		}
+	})
 }
 
 func TestCheckOpenTests(t *testing.T) {

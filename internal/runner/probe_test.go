@@ -1,7 +1,6 @@
 package runner_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -26,7 +25,7 @@ func TestProbesBesideTheLoad(t *testing.T) {
 			defer r.close()
 			var text syncBuffer
 			r.sim.LogRequests(&text)
-			r.opts.Probe, r.opts.Settings.Warmup, r.opts.VirtualTime = new(runner.ProbeAt(2)), 0, true
+			r.opts.Probe, r.opts.Settings.Warmup = new(runner.ProbeAt(2)), 0
 			if err := runner.Run(t.Context(), r.opts, []record.Test{test}); err != nil {
 				t.Fatal(err)
 			}
@@ -63,39 +62,18 @@ func TestProbesBesideTheLoad(t *testing.T) {
 
 // TestProbesResume: the probes of a repeat that is begun again are begun again.
 func TestProbesResume(t *testing.T) {
-	dir := t.TempDir()
 	test := runner.OpenTest(poisson(2), runner.Shape{InputTokens: 60, OutputTokens: 30}, 2, 40, 0)
-	for try := range 2 {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, "", dir)
-			defer r.close()
-			r.opts.Resume, r.opts.Probe, r.opts.VirtualTime = try > 0, new(runner.ProbeAt(1)), true
-			if try == 0 {
-				r.opts.Observe = func(e runner.Event) {
-					if e.Kind == runner.RequestDone && e.Run == 1 && e.Done == 10 {
-						r.opts.Control.Interrupt()
-					}
-				}
-			}
-			err := runner.Run(t.Context(), r.opts, []record.Test{test})
-			if errors.Is(err, runner.ErrInterrupted) != (try == 0) || err != nil && try == 1 {
-				t.Fatalf("try %d: %v", try, err)
-			}
-			if try == 0 {
-				return
-			}
-			rec := r.records(record.OpenFile)[0]
-			file, err := record.ReadRequests(r.folder.Path(rec.Detail.Probe.File))
-			if err != nil {
-				t.Fatal(err)
-			}
-			newest := 0
-			for _, rs := range file.Attempts() {
-				newest += len(rs)
-			}
-			if rec.Trust.Verdict != record.TrustSound || rec.Detail.Probe.Requests != newest || len(file.Requests) <= newest {
-				t.Errorf("%d probes of the newest attempts, %d in the file, %d in the record; %+v", newest, len(file.Requests), rec.Detail.Probe.Requests, rec.Trust)
-			}
-		})
-	}
+	resumed(t, test, func(r *rig) { r.opts.Probe = new(runner.ProbeAt(1)) }, func(r *rig, rec record.Record) {
+		file, err := record.ReadRequests(r.folder.Path(rec.Detail.Probe.File))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		newest := 0
+		for _, rs := range file.Attempts() {
+			newest += len(rs)
+		}
+		if rec.Trust.Verdict != record.TrustSound || rec.Detail.Probe.Requests != newest || len(file.Requests) <= newest {
+			r.t.Errorf("%d probes of the newest attempts, %d in the file, %d in the record; %+v", newest, len(file.Requests), rec.Detail.Probe.Requests, rec.Trust)
+		}
+	})
 }

@@ -23,6 +23,7 @@ type openLoad struct {
 	due     []time.Duration // of the requests that this machine sends
 	atOnce  int             // most of them in flight; 0 = no bound
 	now     func() int64
+	uneven  float64 // the schedule's variation, once for all: what judges holds the lock that each send takes
 
 	mu      sync.Mutex
 	startNS int64
@@ -40,6 +41,7 @@ func (r *run) openLoad(t record.Test, n, attempt int) *openLoad {
 	for _, i := range part(t) {
 		o.due = append(o.due, o.whole[i])
 	}
+	o.uneven = variation(*t.Arrivals, o.whole)
 	return o
 }
 
@@ -82,7 +84,7 @@ func (o *openLoad) ended(done []record.Request) {
 		return
 	}
 	o.checked = len(done)
-	o.end(waitingGrows(done, o.variation()))
+	o.end(waitingGrows(done, o.uneven))
 }
 
 // sample judges the server's queue.
@@ -99,7 +101,7 @@ func (o *openLoad) sample(s record.ServerSample) {
 	at := time.Duration(s.AtNS - o.startNS).Seconds()
 	o.at, o.queue = append(o.at, at), append(o.queue, *s.Waiting)
 	offered, _ := slices.BinarySearch(o.whole, time.Duration(s.AtNS-o.startNS)+1) // by all machines: the queue is of them all
-	o.end(queueGrows(o.at, o.queue, float64(offered)/at, o.variation()))
+	o.end(queueGrows(o.at, o.queue, float64(offered)/at, o.uneven))
 }
 
 // end stops the load for a reason, if there is one. o.mu is held.
@@ -120,13 +122,12 @@ func (o *openLoad) dueBy(atNS int64) int {
 
 // variation is the coefficient of variation of the gaps between arrivals, 1 at least: the server's own times vary too. That of
 // a trace is what its gaps have.
-func (o *openLoad) variation() float64 {
-	a := o.test.Arrivals
+func variation(a record.Arrivals, due []time.Duration) float64 {
 	switch {
 	case a.Trace != nil:
 		var gaps []float64
-		for i := 1; i < len(o.whole); i++ {
-			gaps = append(gaps, (o.whole[i] - o.whole[i-1]).Seconds())
+		for i := 1; i < len(due); i++ {
+			gaps = append(gaps, (due[i] - due[i-1]).Seconds())
 		}
 		mean, _ := stats.Mean(gaps)
 		sd, ok := stats.SD(gaps)

@@ -14,18 +14,12 @@ type traffic struct {
 	sends []Send    // one each; nil where they are turns of conversations
 	talks []*talk   // conversations
 	open  *openLoad // nil where a number of requests is held in flight
-	due   []int64   // of a trace: when each request of the repeat was due there, ns from its start
 }
 
 func (r *run) traffic(ctx context.Context, t record.Test, n, attempt int) (*traffic, error) {
 	f := &traffic{test: t, index: part(t)}
 	if t.Arrivals != nil {
 		f.open = r.openLoad(t, n, attempt)
-		if t.Arrivals.Trace != nil {
-			for _, due := range r.Due {
-				f.due = append(f.due, int64(due))
-			}
-		}
 	}
 	w, err := r.work(t, n)
 	if err != nil {
@@ -63,8 +57,8 @@ func (f *traffic) send(ctx context.Context, r *run, startNS int64, took func(rec
 	one := func(ctx context.Context, i int, scheduledNS int64, heldNS *int64) {
 		req := f.sends[i](ctx)
 		req.Index, req.ScheduledNS, req.HeldNS = f.index[i], scheduledNS, heldNS
-		if f.due != nil {
-			req.DueNS = &f.due[req.Index]
+		if f.open != nil && f.test.Arrivals.Trace != nil {
+			req.DueNS = new(int64(f.open.whole[req.Index]))
 		}
 		took(req)
 	}

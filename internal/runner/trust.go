@@ -214,7 +214,7 @@ func (s *summary) prefixCache(j *judgement, v *record.ServerDelta, all []record.
 		s.tracePrefix(j, hits, queries)
 		return
 	}
-	if c := s.conversations(s.all()); c != nil {
+	if c := s.conversations(all); c != nil {
 		j.note("prefix_cache", "%.0f of %.0f prompt tokens came from the prefix cache; %d repeated what had been said in the conversation before", hits, queries, c.HistoryTokens)
 		return
 	}

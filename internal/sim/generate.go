@@ -119,11 +119,7 @@ func (s *Server) parseGeneration(x *exchange, f fields, isChat bool) (*generatio
 			return nil, bad
 		}
 		g.messages, g.images = len(asked.messages), asked.images()
-		if g.tool = toolOf(f); asked.tools != "" {
-			var list []json.RawMessage
-			_ = json.Unmarshal(f["tools"], &list) // what is none offers none
-			g.tools = len(list)
-		}
+		g.tools, g.tool = readTools(f)
 	}
 	if bad := g.parseStreaming(f); bad != nil {
 		return nil, bad

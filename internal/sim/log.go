@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -120,14 +121,15 @@ func (e *LogEntry) accepted(g *generation) {
 	}
 	e.ID, e.Stream, e.request = g.id, g.stream, g.request
 	e.Model, e.Messages, e.Images, e.Tools, e.think = g.model, g.messages, g.images, g.tools, g.think
-	h := sha256.New()
+	var ids []byte
 	for i, id := range g.request.prompt {
 		if i > 0 {
-			h.Write([]byte{' '})
+			ids = append(ids, ' ')
 		}
-		fmt.Fprint(h, id)
+		ids = strconv.AppendInt(ids, int64(id), 10)
 	}
-	e.PromptSHA256 = hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(ids)
+	e.PromptSHA256 = hex.EncodeToString(sum[:])
 }
 
 // writes notes, just before it is done, a write of an answer's last tokens. Before, because a client may have read

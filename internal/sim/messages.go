@@ -134,7 +134,9 @@ func (c chat) images() int {
 func (c chat) textLength() int {
 	n := utf8.RuneCountInString(c.tools)
 	for _, m := range c.messages {
-		n += utf8.RuneCountInString(m.text())
+		for _, p := range m.parts {
+			n += utf8.RuneCountInString(p.text)
+		}
 	}
 	return n
 }
@@ -161,27 +163,27 @@ func (s *Server) readChat(f fields) (c chat, bad *apiError) {
 	return c, nil
 }
 
-// toolOf is the function that a request's answer calls: the one it must, else the first that is offered; "" for none.
-func toolOf(f fields) string {
-	var tools []struct {
-		Function struct {
-			Name string `json:"name"`
-		} `json:"function"`
-	}
+// function is a tool, or the choice of one.
+type function struct {
+	Function struct {
+		Name string `json:"name"`
+	} `json:"function"`
+}
+
+// readTools is how many functions a request offers and which one its answer calls: the one it must, else the first; "" for
+// none.
+func readTools(f fields) (offered int, called string) {
+	var tools []function
 	var choice string
-	var named struct {
-		Function struct {
-			Name string `json:"name"`
-		} `json:"function"`
-	}
+	var named function
 	_ = json.Unmarshal(f["tools"], &tools) // what is none offers none
 	if json.Unmarshal(f["tool_choice"], &choice) == nil && choice == "none" || len(tools) == 0 {
-		return ""
+		return len(tools), ""
 	}
 	if json.Unmarshal(f["tool_choice"], &named) == nil && named.Function.Name != "" {
-		return named.Function.Name
+		return len(tools), named.Function.Name
 	}
-	return tools[0].Function.Name
+	return len(tools), tools[0].Function.Name
 }
 
 // What an image is to Gemma 3: two new lines, its begin, 256 places for what the encoder saw, its end, two new lines.

@@ -42,16 +42,8 @@ func TestImagesCostTokens(t *testing.T) {
 				t.Errorf("%d images: %s", len(uris), got)
 			}
 		}
-		var cached []int
-		for line := range strings.Lines(log.String()) {
-			var e LogEntry
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatal(err)
-			}
-			cached = append(cached, e.CachedTokens)
-		}
 		// The third has all whole blocks of the second before its last token; the last those of the fourth's image.
-		if fmt.Sprint(cached) != "[0 0 256 0 256]" {
+		if cached := cachedTokens(t, log.Bytes()); fmt.Sprint(cached) != "[0 0 256 0 256]" {
 			t.Errorf("from the prefix cache came %v", cached)
 		}
 		for _, bad := range []string{"http://elsewhere/x.png", "data:image/png;base64,AAAA", "data:image/png;base64,%"} {
@@ -65,6 +57,15 @@ func TestImagesCostTokens(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// cachedTokens are what each request of a log found in the prefix cache.
+func cachedTokens(t *testing.T, log []byte) (out []int) {
+	t.Helper()
+	for _, e := range logFrom(t, log) {
+		out = append(out, e.CachedTokens)
+	}
+	return out
 }
 
 // TestAdapters: they are listed as children of the model, answer under their names, and share no prefix with each other.
@@ -84,15 +85,7 @@ func TestAdapters(t *testing.T) {
 		if got := raw(t, s, "POST", completionsPath, `{"model":"law","prompt":"x"}`, jsonType); !strings.HasPrefix(got, "HTTP/1.1 404") {
 			t.Error(got)
 		}
-		var cached []int
-		for line := range strings.Lines(log.String()) {
-			var e LogEntry
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatal(err)
-			}
-			cached = append(cached, e.CachedTokens)
-		}
-		if fmt.Sprint(cached) != "[0 0 0 32 0]" {
+		if cached := cachedTokens(t, log.Bytes()); fmt.Sprint(cached) != "[0 0 0 32 0]" {
 			t.Errorf("from the prefix cache came %v", cached)
 		}
 	})

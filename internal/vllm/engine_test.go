@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -180,14 +181,7 @@ func TestUsageOfWholeAnswers(t *testing.T) {
 
 func answerOf(status int, body string) []byte {
 	var b strings.Builder
-	r := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)), Body: http.NoBody}
-	if body != "" {
-		r.Body = readCloser{strings.NewReader(body)}
-	}
+	r := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
 	_ = r.Write(&b) // into memory
 	return []byte(b.String())
 }
-
-type readCloser struct{ *strings.Reader }
-
-func (readCloser) Close() error { return nil }

@@ -114,7 +114,12 @@ var wanted = func() map[string]bool {
 }()
 
 // firstLetters are those of the families: most lines need no second look.
-const firstLetters = "vslt"
+var firstLetters = func() (set [256]bool) {
+	for _, f := range families {
+		set[f.prefix[0]] = true
+	}
+	return set
+}()
 
 // pick keeps the lines of wanted names. Without their TYPE lines all of them are plain series to the
 // parser, also the sums and counts of histograms whose buckets are left out.
@@ -126,7 +131,7 @@ func pick(text []byte) []byte {
 			line = text[:i+1]
 		}
 		text = text[len(line):]
-		if strings.IndexByte(firstLetters, line[0]) < 0 {
+		if !firstLetters[line[0]] {
 			continue
 		}
 		if i := bytes.IndexAny(line, "{ \t\n"); i > 0 && wanted[string(line[:i])] {

@@ -19,12 +19,6 @@ import (
 // A slow disk: a file system of this process (FUSE) in a mount namespace of its own, which keeps its files in an
 // ordinary folder and makes every write and sync take its time, as a network share or a worn card does.
 
-const (
-	slowDiskEnv = "BENCH_SLOW_DISK"
-	// slowDiskAbsent is the exit code of a process that could not mount one.
-	slowDiskAbsent = 77
-)
-
 // onSlowDisk is a command whose folder mount lies on a slow disk that keeps its files in store.
 func onSlowDisk(mount, store string, delay time.Duration, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], append([]string{name}, args...)...)

@@ -7,11 +7,6 @@ import (
 	"time"
 )
 
-const (
-	slowDiskEnv    = "BENCH_SLOW_DISK"
-	slowDiskAbsent = 77
-)
-
 func onSlowDisk(mount, store string, delay time.Duration, name string, args ...string) *exec.Cmd {
 	return nil
 }

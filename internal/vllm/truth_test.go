@@ -41,8 +41,14 @@ const (
 	truthAttempts = 3
 )
 
-// spinEnv makes this binary use a processor until it is killed.
-const spinEnv = "BENCH_SPIN"
+const (
+	// spinEnv makes this binary use a processor until it is killed.
+	spinEnv = "BENCH_SPIN"
+	// slowDiskEnv makes it run a command on a slow disk.
+	slowDiskEnv = "BENCH_SLOW_DISK"
+	// slowDiskAbsent is the exit code of a process that could not mount one.
+	slowDiskAbsent = 77
+)
 
 // disturbance is something that may come between a client and the truth.
 type disturbance struct {
@@ -59,13 +65,9 @@ const (
 )
 
 // screen takes its time for each piece that is drawn.
-type screen struct {
-	pause time.Duration
-	bytes int
-}
+type screen struct{ pause time.Duration }
 
 func (s *screen) Write(p []byte) (int, error) {
-	s.bytes += len(p)
 	time.Sleep(s.pause)
 	return len(p), nil
 }
